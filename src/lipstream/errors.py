@@ -1,0 +1,71 @@
+"""Every error lipstream raises on purpose.
+
+    LipstreamError
+    ├── RequestError      the request itself: not JSON, a field missing, unknown, of the wrong type or out of range
+    ├── ImageError        the picture cannot be read or is too large
+    ├── FaceError         there is no face to animate, or it is turned too far
+    ├── AudioError        the recording cannot be read, is empty or too long
+    ├── ModelError        a model file is missing, damaged or cannot be fetched
+    ├── EngineError       the engine asked for cannot run here
+    ├── BusyError         all workers are taken and the queue is full; worth trying again
+    └── CancelledError    the caller left; nobody is waiting for the result
+
+Each carries a stable ``code`` that programs can match and a ``message`` for people: what is wrong and what to do.
+The codes are listed in ``docs/protocol.md``.
+"""
+
+from __future__ import annotations
+
+
+class LipstreamError(Exception):
+    """Root of all expected errors.
+
+    ``code`` is stable across releases, lower case with underscores; ``message`` is one or two sentences for a person.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class RequestError(LipstreamError):
+    """The request is malformed.
+
+    Codes: ``bad_json``, ``missing_field``, ``unknown_field``, ``bad_field``, ``fps_out_of_range``, ``negative_pads``,
+    ``bad_base64``, ``message_too_large``; over HTTP also ``bad_form``, ``not_a_form``.
+    """
+
+
+class ImageError(LipstreamError):
+    """The picture cannot be used.
+
+    Codes: ``not_an_image``, ``image_truncated``, ``image_too_large``, ``image_too_small``.
+    """
+
+
+class FaceError(LipstreamError):
+    """The picture has no usable face. Codes: ``no_face``, ``face_turned``."""
+
+
+class AudioError(LipstreamError):
+    """The recording cannot be used. Codes: ``not_audio``, ``no_audio_stream``, ``audio_empty``, ``audio_too_long``."""
+
+
+class ModelError(LipstreamError):
+    """A model is not there or not right. Codes: ``model_missing``, ``model_damaged``, ``model_download_failed``."""
+
+
+class EngineError(LipstreamError):
+    """The engine cannot run. Codes: ``engine_unknown``, ``engine_unavailable``."""
+
+
+class BusyError(LipstreamError):
+    """No room for more work right now. Codes: ``server_busy``, ``not_ready``."""
+
+
+class CancelledError(LipstreamError):
+    """The caller is gone, so the work was stopped. Code: ``cancelled``."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled", "The work was stopped because its caller left.")

@@ -1,0 +1,16 @@
+"""How many threads the numeric libraries may use."""
+
+from __future__ import annotations
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+
+def one_thread_per_library() -> None:
+    """Make OpenCV and BLAS work on the calling thread only, for the rest of the process.
+
+    Shells call this once at start. Renders run side by side on worker threads already; the libraries' own threads
+    on top only fight for the same cores, and waking them costs more than the small products of a frame.
+    """
+    cv2.setNumThreads(1)
+    threadpool_limits(1)

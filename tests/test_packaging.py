@@ -1,0 +1,66 @@
+"""What the repository promises about itself: files that must agree with each other, and limits on what it carries."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_requirements_repeat_the_core_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == project["dependencies"]
+
+
+def test_every_core_dependency_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    reasons = (ROOT / "docs" / "dependencies.md").read_text()
+    names = [re.split(r"[\[>=<]", dependency)[0] for dependency in project["dependencies"]]
+    assert [name for name in names if name not in reasons] == []
+
+
+def test_core_install_has_no_heavy_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = " ".join(project["dependencies"])
+    assert not any(heavy in text for heavy in ("torch", "tensorflow", "mediapipe", "ray", "onnxruntime"))
+
+
+def test_dockerfile_is_clean() -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    assert hadolint, "hadolint comes with the test extra"
+    result = subprocess.run([hadolint, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_dockerfile_runs_the_steps_of_make_setup() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for step in ("lipstream models pull", "lipstream serve"):
+        assert step in dockerfile
+        assert step in makefile
+    assert re.search(r"^USER \d+$", dockerfile, re.MULTILINE), "the container must not run as root"
+
+
+@pytest.mark.parametrize("folder", ["src", "app"])
+def test_no_module_is_a_grab_bag(folder: str) -> None:
+    names = {path.stem for path in (ROOT / folder).rglob("*.py")}
+    assert not names & {"utils", "helpers", "util", "helper", "manager", "common", "misc"}
+
+
+def test_weights_are_small() -> None:
+    weights = ROOT / "src" / "lipstream" / "engines" / "portrait" / "weights"
+    sizes = {path.name: path.stat().st_size for path in weights.iterdir()}
+    assert sizes
+    assert sum(sizes.values()) <= 3 * 2**20, sizes
