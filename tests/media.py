@@ -1,0 +1,46 @@
+"""Media that tests make for themselves."""
+
+from __future__ import annotations
+
+import io
+import wave
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+
+def wav_bytes(samples: NDArray[np.float32], rate: int) -> bytes:
+    """(n,) or (n, channels) in [-1, 1] as a 16-bit WAV."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def mp3_bytes(samples: NDArray[np.float32], rate: int, repeat: int = 1) -> bytes:
+    """(n,) mono in [-1, 1], played ``repeat`` times over, as MP3."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp3") as out:
+        stream = out.add_stream("mp3", rate=rate, layout="mono")
+        pts = 0
+        for _ in range(repeat):
+            frame = av.AudioFrame.from_ndarray(samples[np.newaxis].astype(np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, pts, Fraction(1, rate)
+            pts += len(samples)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def noisy_vowels(seconds: float, rate: int = 16_000) -> NDArray[np.float32]:
+    """Speech-like sound: a buzz whose loudness and colour change four times a second; (n,) float32."""
+    rng = np.random.default_rng(1)
+    t = np.arange(int(seconds * rate)) / rate
+    buzz = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20))
+    loud = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * t)
+    return (0.1 * loud * buzz + 0.005 * rng.standard_normal(len(t))).astype(np.float32)
