@@ -1,0 +1,154 @@
+"""Pictures: whatever Pillow reads, as upright 8-bit sRGB with even sides."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from lipstream.errors import ImageError
+from lipstream.media.colour import rgb_converter
+
+MIN_SIDE = 32
+"""Shorter sides show no face, pixels."""
+MAX_SIDE = 16_384
+"""The longest side that x264 encodes, pixels."""
+
+_KINDS = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
+
+# PostScript and Windows metafiles are programs (for the first, Pillow starts Ghostscript); the others only name a
+# loader that Pillow does not bring.
+_REFUSED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5"})
+
+# A file with the signature of one of these that cannot be decoded was cut off or damaged; the other signatures are
+# short enough to come up in anything.
+_CERTAIN = frozenset({"JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "JPEG2000"})
+
+# These contain whole PNG files, which may be larger than the icon says, and decode them to read their own header.
+_ICONS = frozenset({"ICO", "ICNS"})
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+
+_STRIP_PIXELS = 1 << 19
+"""Converted at a time, so that a large picture is in memory only once besides the result."""
+
+
+def decode_picture(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode a picture to (height, width, 3) uint8 BGR: sRGB, upright, on white; an odd side gets its last line twice.
+
+    Of an animation the first frame. The size is checked before any pixel is decoded. Raises
+    :class:`lipstream.errors.ImageError`: ``not_an_image``, ``image_truncated``, ``image_too_large``,
+    ``image_too_small``.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd metadata, which is nobody's concern here
+        with _open(data, max_pixels) as image:
+            _refuse_large(image.size, max_pixels)
+            _refuse_small(image.size)
+            try:
+                image.load()
+                return _upright_bgr(image)
+            except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
+                raise _unreadable(image.format) from error
+
+
+def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    """Read the header only. Unlike ``Image.open``, which has a limit of its own, this leaves that to the caller."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        raise ImageError("not_an_image", f"HEIC photos cannot be read. Save the picture as {_KINDS} and send that.")
+    Image.init()
+    # Formats without a signature accept too much to be asked first.
+    for name in sorted(Image.ID, key=lambda name: Image.OPEN[name][1] is None):
+        factory, accepts = Image.OPEN[name]
+        if name in _REFUSED:
+            continue
+        try:
+            if accepts and accepts(data[:16]) is not True:
+                continue
+            if name in _ICONS:
+                for size in _png_sizes(data):
+                    _refuse_large(size, max_pixels)
+            return factory(io.BytesIO(data), "")
+        except ImageError:
+            raise
+        except Exception as error:
+            if name in _CERTAIN:
+                raise _unreadable(name) from error
+    raise _unreadable(None)
+
+
+def _unreadable(format_name: str | None) -> ImageError:
+    if format_name in _CERTAIN:
+        return ImageError("image_truncated", "The picture is incomplete or damaged. Send the whole file again.")
+    return ImageError("not_an_image", f"The picture could not be read. Send a {_KINDS} file.")
+
+
+def _png_sizes(data: bytes) -> Iterator[tuple[int, int]]:
+    """Width and height of every PNG file that lies in ``data``."""
+    at = data.find(b"IHDR")
+    while 0 <= at <= len(data) - 12:
+        yield struct.unpack(">II", data[at + 4 : at + 12])
+        at = data.find(b"IHDR", at + 4)
+
+
+def _refuse_large(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            "image_too_large",
+            f"The picture has {width} × {height} pixels, {width * height / 1e6:.1f} million; "
+            f"up to {max_pixels / 1e6:g} million are allowed. Make it smaller.",
+        )
+    if max(size) > MAX_SIDE:
+        raise ImageError(
+            "image_too_large",
+            f"The picture has {width} × {height} pixels; a side can have up to {MAX_SIDE}. Make it smaller.",
+        )
+
+
+def _refuse_small(size: tuple[int, int]) -> None:
+    width, height = size
+    if min(size) < MIN_SIDE:
+        raise ImageError(
+            "image_too_small",
+            f"The picture has {width} × {height} pixels; each side needs at least {MIN_SIDE}. Use a larger one.",
+        )
+
+
+def _upright_bgr(image: Image.Image) -> NDArray[np.uint8]:
+    orientation = _orientation(image)
+    to_rgb = rgb_converter(image)
+    width, height = image.size if orientation < 5 else image.size[::-1]
+    picture = np.empty((height + height % 2, width + width % 2, 3), np.uint8)
+    stored = _as_stored(picture[:height, :width], orientation)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        stored[top : top + rows] = to_rgb(strip)[..., ::-1]
+    picture[height:] = picture[height - 1 : height]
+    picture[:, width:] = picture[:, width - 1 : width]
+    return picture
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) to 8. What is damaged or out of range counts as upright."""
+    try:
+        orientation = int(image.getexif().get(0x0112, 1))
+    except Exception:  # cameras and editors write all kinds of EXIF; the picture itself is fine
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """A view of the upright picture with rows and columns as the file has them (EXIF 2.32, table of tag 0x0112)."""
+    view = upright.swapaxes(0, 1) if orientation >= 5 else upright
+    if orientation in (3, 4, 6, 7):
+        view = view[::-1]
+    if orientation in (2, 3, 7, 8):
+        view = view[:, ::-1]
+    return view

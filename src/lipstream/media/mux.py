@@ -1,0 +1,99 @@
+"""MP4 in memory, with the index in front so that playing can begin before everything has arrived."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.base import Patch
+from lipstream.media.audio import Recording
+from lipstream.media.encode import AudioEncoder, Encoding, VideoEncoder, playback_rate
+
+__all__ = ["Encoding", "Mp4Writer", "TalkingVideo"]
+
+
+class Mp4Writer:
+    """An MP4 that grows in memory; the index (``moov``) is put in front at the end, in place.
+
+    ``timescale`` is the clock of the edit lists, in ticks per second: at the audio's rate they are exact to the sample.
+    """
+
+    def __init__(self, timescale: int) -> None:
+        self._buffer = io.BytesIO()
+        self.container = av.open(
+            self._buffer,
+            "w",
+            format="mp4",
+            options={"movflags": "faststart", "movie_timescale": str(timescale)},
+            buffer_size=1 << 18,
+            # To move the index, the muxer opens its own output a second time, for reading.
+            io_open=lambda _url, _flags, _options: _Reader(self._buffer),
+        )
+
+    def write(
+        self,
+        stream: av.VideoStream | av.AudioStream,
+        packets: Iterable[av.Packet[av.VideoStream]] | Iterable[av.Packet[av.AudioStream]],
+    ) -> None:
+        """Add packets of one stream, in order. Streams may run apart; the muxer interleaves them."""
+        for packet in packets:
+            packet.stream = stream
+            self.container.mux(packet)
+
+    def finish(self) -> bytes:
+        """Write the index; give the whole file."""
+        self.container.close()
+        return self._buffer.getvalue()
+
+
+class _Reader:
+    """Reads a buffer from its beginning while it is still being written."""
+
+    def __init__(self, buffer: io.BytesIO) -> None:
+        self._buffer = buffer
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        with self._buffer.getbuffer() as view:
+            piece = bytes(view[self._position : self._position + size])
+        self._position += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Nothing to do: the buffer belongs to the writer."""
+
+
+class TalkingVideo:
+    """The MP4 of one picture speaking one recording: feed frames and audio as they come, then take the file.
+
+    Video is H.264 (yuv420p) at the picture's size, audio AAC; both start at 0. The video lasts frames / fps, the audio
+    as long as the samples that were added. Blocking, not thread-safe; memory grows by the size of the file only.
+    """
+
+    def __init__(
+        self, picture: NDArray[np.uint8], fps: Fraction, recording: Recording, encoding: Encoding | None = None
+    ) -> None:
+        self._mp4 = Mp4Writer(timescale=playback_rate(recording.sample_rate))
+        self._video_stream = self._mp4.container.add_stream("libx264", rate=fps)
+        self._audio_stream = self._mp4.container.add_stream("aac", rate=playback_rate(recording.sample_rate))
+        self._video = VideoEncoder(self._video_stream.codec_context, picture, fps, encoding)
+        self._audio = AudioEncoder(self._audio_stream.codec_context, recording.sample_rate, recording.channels)
+
+    def add_frame(self, patch: Patch | None) -> None:
+        """The next frame: the picture with ``patch`` on it."""
+        self._mp4.write(self._video_stream, self._video.encode(patch))
+
+    def add_audio(self, block: NDArray[np.float32]) -> None:
+        """The next audio: (n, channels) float32 in [-1, 1] at the recording's rate."""
+        self._mp4.write(self._audio_stream, self._audio.encode(block))
+
+    def finish(self) -> bytes:
+        """No more frames, no more audio: the file."""
+        self._mp4.write(self._video_stream, self._video.flush())
+        self._mp4.write(self._audio_stream, self._audio.flush())
+        return self._mp4.finish()
