@@ -1,0 +1,35 @@
+"""An avatar: the picture that will speak, and where its face is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.face.mesh import Face
+
+
+@dataclass(frozen=True, eq=False)
+class Avatar:
+    """A still portrait, decoded and measured. Immutable; ``digest`` identifies it in caches."""
+
+    picture: NDArray[np.uint8]
+    """(height, width, 3) BGR; height and width are even. Treated as read-only."""
+    face: Face
+    """The face to animate, in pixels of ``picture``."""
+    digest: str
+    """SHA-256 of shape and pixels, hexadecimal: the same picture has the same digest whatever file it came from."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        height, width = self.picture.shape[:2]
+        return width, height
+
+
+def picture_digest(picture: NDArray[np.uint8]) -> str:
+    """SHA-256 over a picture's shape and pixels, as 64 hexadecimal digits."""
+    shape = np.asarray(picture.shape, dtype="<i8").tobytes()
+    return hashlib.sha256(shape + np.ascontiguousarray(picture).tobytes()).hexdigest()

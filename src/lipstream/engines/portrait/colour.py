@@ -1,0 +1,125 @@
+"""The colours of one portrait's mouth, measured on its face, in linear light (BGR, 1 = white)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait import topology as mesh
+from lipstream.engines.portrait.fields import Frame, Points
+
+Pixels = NDArray[np.uint8]
+Values = NDArray[np.float64]
+
+GAMMA = 2.2
+LUMA = np.array([0.114, 0.587, 0.299])
+ENAMEL = np.array([0.70, 0.97, 1.16])
+"""Colour of teeth between red lips in white light, luma 1."""
+SKIN_WARMTH = 2.9
+"""Red over blue of skin in white light: what a portrait's skin differs from it is the colour of its light."""
+TOOTH_LEVEL = 1.2
+"""Luminance of fully lit teeth over that of the eye white, which lies in the shade of lid and brow."""
+COLOURED = 8.0
+"""CIELAB chroma of skin from which on a picture is a coloured one."""
+LIP_POINTS = (85, 16, 315, 86, 316, 15)
+LEFT_CHEEK, RIGHT_CHEEK = (50, 36, 205, 187), (280, 266, 425, 411)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """What the inside of the mouth is painted with."""
+
+    tooth: Values
+    """(3,) fully lit enamel."""
+    lip: Values
+    """(3,) the lower lip."""
+    skin: float
+    """Luminance of the brighter cheek."""
+    colourful: float
+    """0 in a black-and-white picture, 1 in a coloured one."""
+    slope: float
+    """Growth of the light from the picture's left to its right, per inter-ocular distance, relative to the middle."""
+
+    def light(self, u: Values) -> Values:
+        """Relative brightness at places ``u`` along the mouth, IOD from its middle."""
+        result: Values = np.clip(1 + self.slope * u, 0.35, 1.65)
+        return result
+
+    def tinted(self, colour: NDArray[np.floating]) -> Values:
+        """Any linear colours (..., 3) as this picture would show them: grey when it is black and white."""
+        grey = (colour @ LUMA)[..., None]
+        result: Values = grey + self.colourful * (colour - grey)
+        return result
+
+
+def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette:
+    """Estimate the palette of a (height, width, 3) BGR picture from skin, lips and eyes; ``landmarks`` (468, 2)."""
+    cheeks = _colours_at(picture, landmarks[list(mesh.CHEEKS)], frame)
+    skin = np.median(cheeks, axis=0)
+    bright = float(np.percentile(cheeks @ LUMA, 75))
+    eye = _eye_white(picture, landmarks)
+    level = TOOTH_LEVEL * float(np.clip(eye @ LUMA, 0.75 * bright, 1.3 * bright))
+    warmth = skin[2] / max(skin[0], 1e-3) / SKIN_WARMTH
+    tint = 0.9 * ENAMEL * np.array([warmth**-0.7, 1.0, warmth**0.2]) + 0.1 * eye / max(eye @ LUMA, 1e-3)
+    lip = np.median(_colours_at(picture, landmarks[list(LIP_POINTS)], frame), axis=0)
+    left, right = (
+        float(np.median(_colours_at(picture, landmarks[list(side)], frame) @ LUMA))
+        for side in (LEFT_CHEEK, RIGHT_CHEEK)
+    )
+    slope = 2 * float(np.clip((right - left) / max(right + left, 1e-3), -0.6, 0.6))
+    return Palette(np.clip(level * tint / (tint @ LUMA), 0, 0.9), lip, bright, _colourful(picture, landmarks), slope)
+
+
+def _colourful(picture: Pixels, landmarks: Points) -> float:
+    """Chroma of the cheeks, 1 from :data:`COLOURED` on."""
+    limit = np.array(picture.shape[1::-1]) - 1
+    x, y = np.clip(np.round(landmarks[list(mesh.CHEEKS)]).astype(int), 0, limit).T
+    lab = cv2.cvtColor(picture[y, x][None].astype(np.float32) / 255, cv2.COLOR_BGR2LAB)[0]
+    return float(np.clip(np.median(np.hypot(lab[:, 1], lab[:, 2])) / COLOURED, 0, 1))
+
+
+def linear(pixels: Pixels) -> Values:
+    """uint8 → linear light, 0…1."""
+    result: Values = (pixels.astype(np.float64) / 255) ** GAMMA
+    return result
+
+
+def encoded(values: NDArray[np.floating]) -> Pixels:
+    """Linear light → uint8."""
+    pixels: Pixels = np.round(np.clip(values, 0, 1) ** (1 / GAMMA) * 255).astype(np.uint8)
+    return pixels
+
+
+def _colours_at(picture: Pixels, points: Points, frame: Frame) -> Values:
+    """Mean colours around those points (n, 2) that are in the picture, (m, 3)."""
+    size = max(1, int(0.05 * frame.scale))
+    height, width = picture.shape[:2]
+    colours = [
+        linear(picture[max(0, y - size) : y + size + 1, max(0, x - size) : x + size + 1].reshape(-1, 3)).mean(axis=0)
+        for x, y in np.round(points).astype(int)
+        if 0 <= x < width and 0 <= y < height
+    ]
+    return np.array(colours) if colours else np.full((1, 3), 0.4)
+
+
+def _eye_white(picture: Pixels, landmarks: Points) -> Values:
+    """Colour of the brighter quarter of the brighter eye."""
+    best = np.full(3, 1e-3)
+    for outline in mesh.EYES:
+        corners = np.round(landmarks[list(outline)]).astype(np.int32)
+        left, top = np.maximum(corners.min(axis=0), 0)
+        right, bottom = np.maximum(corners.max(axis=0) + 1, [left, top])
+        eye = picture[top:bottom, left:right]
+        mask = np.zeros(eye.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [corners - np.array([left, top], np.int32)], 255)
+        pixels = linear(eye[mask > 0])
+        if len(pixels) < 8:
+            continue
+        luma = pixels @ LUMA
+        white = pixels[luma >= np.percentile(luma, 75)].mean(axis=0)
+        if white @ LUMA > best @ LUMA:
+            best = white
+    return best

@@ -1,0 +1,124 @@
+"""The teeth that a portrait shows itself: nothing drawn comes near them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.colour import LUMA, Pixels, Values, linear
+from lipstream.engines.portrait.fields import Frame
+from lipstream.engines.portrait.lips import MIN_REDNESS, LipLine
+from lipstream.engines.portrait.warp import Floats, Lattice
+
+ENOUGH_HEIGHT_IOD = 0.10
+"""Teeth are used as they are when at least this much of their height shows; less would leave them without edges."""
+ENOUGH_SHARE = 0.4
+"""Part of what shows between the lips that must be teeth."""
+LEAST_LIGHT = 0.3
+"""Luminance of teeth over that of skin, at least: what is darker is the mouth behind them."""
+BRIDGED_IOD = 0.02
+"""Shadows within a row of teeth that are no taller than this do not end it."""
+GUM_IOD = 0.12
+"""How far the teeth are continued upwards, in case the upper lip rises: a little tooth, then gum."""
+GUM = np.array([0.25, 0.24, 0.60])
+"""Colour of gum over that of teeth, linear BGR."""
+
+
+@dataclass(frozen=True)
+class OwnTeeth:
+    """Teeth found between the lips of a picture."""
+
+    colour: Values
+    """(3,) linear BGR of the brighter ones."""
+    trust: float
+    """0…1: how much of the colour to believe; little when only a glimpse of them shows."""
+    layer: Floats | None
+    """(height, width, 4) over the mouth block, linear BGR premultiplied by coverage; None when too little shows."""
+
+
+def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice, skin: float) -> OwnTeeth | None:
+    """Look between open lips; None when closed or without teeth. ``skin`` is the luminance of the cheeks."""
+    if not photo.is_open:
+        return None
+    pixels = block.block(picture)
+    shown = _between(photo, block)
+    if np.count_nonzero(shown) < 8:
+        return None
+    light = linear(pixels)
+    teeth = _tooth_like(pixels, shown, photo, frame, block) & (light @ LUMA > LEAST_LIGHT * skin)
+    bright = light[teeth & shown]
+    share = float(np.count_nonzero(teeth & shown) / np.count_nonzero(shown))
+    if share < 0.15 or len(bright) < 8:
+        return None
+    luma = bright @ LUMA
+    colour = np.clip(bright[luma >= np.percentile(luma, 60)].mean(axis=0) * 0.95, 0, 0.9)
+    height = float(np.median(np.count_nonzero(teeth & shown, axis=0)[_middle(photo, block)])) / frame.scale
+    usable = height >= ENOUGH_HEIGHT_IOD and share >= ENOUGH_SHARE
+    layer = _cut(light, teeth, shown, colour, frame) if usable else None
+    return OwnTeeth(colour, float(np.clip(height / ENOUGH_HEIGHT_IOD, 0, 1)), layer)
+
+
+def _between(photo: LipLine, block: Lattice) -> NDArray[np.bool_]:
+    mask = np.zeros((block.height, block.width), np.uint8)
+    outline = np.concatenate([photo.upper, photo.lower[::-1]]) - [block.x, block.y]
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+    return mask > 0
+
+
+def _middle(photo: LipLine, block: Lattice) -> slice:
+    """Columns of the block in the middle third of the mouth."""
+    third = len(photo.middle) // 3
+    left, right = photo.middle[third, 0] - block.x, photo.middle[-third, 0] - block.x
+    return slice(int(min(left, right)), max(int(max(left, right)), int(min(left, right)) + 1))
+
+
+def _tooth_like(
+    pixels: Pixels, shown: NDArray[np.bool_], photo: LipLine, frame: Frame, block: Lattice
+) -> NDArray[np.bool_]:
+    """Less red than the lips and not dark, by CIELAB."""
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+    light, red = lab[..., 0], lab[..., 1]
+    bright = shown & (light >= np.percentile(light[shown], 60))
+    tooth_red, tooth_light = np.percentile(red[bright], 30), np.median(light[bright])
+    band = np.zeros(shown.shape, np.uint8)
+    third = len(photo.lower) // 3
+    edge = photo.lower[third:-third] - [block.x, block.y]
+    near, far = 0.02 * frame.scale * frame.down, 0.07 * frame.scale * frame.down
+    cv2.fillPoly(band, [np.round(np.concatenate([edge + near, (edge + far)[::-1]])).astype(np.int32)], 255)
+    lip_red = np.median(red[band > 0]) if band.any() else tooth_red + 15
+    if lip_red - tooth_red < MIN_REDNESS:  # a black-and-white picture
+        lip_light = np.median(light[band > 0]) if band.any() else 0.6 * tooth_light
+        return np.asarray(light > (lip_light + tooth_light) / 2)
+    return np.asarray((red < (lip_red + tooth_red) / 2) & (light > 0.55 * tooth_light))
+
+
+def _cut(light: Values, teeth: NDArray[np.bool_], shown: NDArray[np.bool_], colour: Values, frame: Frame) -> Floats:
+    """The upper row, column by column: from the upper lip down to where the teeth end, continued upwards by gum."""
+    image, coverage = light.copy(), np.zeros(shown.shape, np.float32)
+    reach = max(2, int(GUM_IOD * frame.scale))
+    for x, (top, bottom) in _ends(teeth, shown, frame.scale).items():
+        above = np.arange(max(0, top - reach), top)
+        coverage[above[0] if len(above) else top : bottom + 1, x] = 1
+        fade = np.clip((top - above) / (0.05 * frame.scale), 0, 1)[:, None]
+        image[above, x] = 0.9 * image[top, x] * (1 - fade) + GUM * colour * fade
+    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.006 * frame.scale))
+    return np.dstack([image * soft[..., None], soft]).astype(np.float32)
+
+
+def _ends(teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> dict[int, tuple[int, int]]:
+    """First and last row of the upper teeth per column that has some; single columns that stick out are cut short."""
+    inset, bridged = max(1, int(0.010 * scale)), max(1, int(BRIDGED_IOD * scale))
+    tops, bottoms = {}, {}
+    for x in range(shown.shape[1]):
+        rows = np.flatnonzero(shown[:, x])[inset:]
+        row_of_teeth = rows[teeth[rows, x]]
+        if len(row_of_teeth):
+            breaks = np.flatnonzero(np.diff(row_of_teeth) > bridged)
+            tops[x] = int(rows[0])
+            bottoms[x] = int(row_of_teeth[breaks[0]] if len(breaks) else row_of_teeth[-1])
+    near = max(2, int(0.05 * scale))
+    median = {x: np.median([bottoms[n] for n in range(x - near, x + near + 1) if n in bottoms]) for x in bottoms}
+    return {x: (tops[x], max(tops[x], min(bottoms[x], int(median[x])))) for x in bottoms}

@@ -1,0 +1,142 @@
+"""One frame: a rig and a mouth pose in, the changed pixels out."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.colour import GAMMA
+from lipstream.engines.portrait.rig import Rig
+from lipstream.engines.portrait.style import MouthPose
+from lipstream.engines.portrait.warp import Floats, Lattice, invert, sampling_maps
+
+Pixels = NDArray[np.uint8]
+
+SHADOW_IOD = 0.035
+"""Width of the shadow that the lips throw on what is behind them, inter-ocular distances."""
+FULL_LIGHT_GAP = 0.14
+"""Lips this far apart (IOD) let enough light in for teeth to look as bright as in a smile."""
+SHADOW_FLOOR = 0.35
+"""Light that reaches everything between the lips, as a part of the full light."""
+GUARD_IOD = 0.03
+"""How far beyond the lips' edges the interior may show (through soft edges), IOD."""
+REDDENING = np.array([0.20, 0.05, -0.15])
+"""How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
+TONGUE_RISE = 0.09
+"""How far the tongue comes up for l, n, t, th, IOD."""
+
+
+Part = tuple[int, int, int, int]
+"""x, y, width, height in the mouth block."""
+
+
+class Renderer:
+    """Draws the frames of one performance."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._identities = rig.region.identity(), rig.block.identity()
+
+    def draw(self, pose: MouthPose) -> Pixels:
+        """The region's pixels, (height, width, 3) BGR."""
+        rig, block = self._rig, self._rig.block
+        lower = self._moved(rig.layers.lower, rig.region, rig.lower, self._identities[0], pose.weights)
+        upper = self._moved(rig.layers.upper, block, rig.upper, self._identities[1], pose.weights)
+        top, left = block.y - rig.region.y, block.x - rig.region.x
+        mouth = lower[top : top + block.height, left : left + block.width]
+        uncovered = _bytes(cv2.bitwise_not(cv2.extractChannel(upper, 3)))
+        clear = self._see_through(mouth, pose)
+        opening = _masked(clear, uncovered)
+        part = cv2.boundingRect((opening > 1).astype(np.uint8))
+        x, y, width, height = part
+        if width > 1 and height > 1:
+            here = (slice(y, y + height), slice(x, x + width))
+            shade = _masked(_shadow(opening, (x, y, width, height), rig.scale), clear[here])
+            inside = _masked(self._inside((x, y, width, height), pose), shade)
+            lips = _masked(mouth[here], _bytes(cv2.bitwise_not(clear[here])))
+            mouth[here] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
+        mouth[...] = cv2.add(_masked(mouth, uncovered), upper)
+        return _bytes(cv2.cvtColor(lower, cv2.COLOR_BGRA2BGR))
+
+    def _moved(self, source: Pixels, lattice: Lattice, columns: Floats, identity: Floats, weights: Floats) -> Pixels:
+        """A layer after its motion, (height, width, 4) over the lattice's block."""
+        field = (weights @ columns).reshape(identity.shape)
+        nodes = identity + invert(field, identity)
+        maps = sampling_maps(lattice, nodes, (lattice.x, lattice.y), self._rig.layers.supersampling)
+        return _bytes(cv2.remap(source, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+    def _see_through(self, mouth: Pixels, pose: MouthPose) -> Pixels:
+        """What the lower layer lets through, 0…255: only between the lips as they are now, and under biting teeth."""
+        rig = self._rig
+        edges = np.append(pose.weights, np.float32(1)) @ rig.edges
+        outline = edges.reshape(-1, 2) - np.array([rig.block.x, rig.block.y], np.float32)
+        fixed = np.round(outline * 16).astype(np.int32)
+        margin = 2 * max(1, round(GUARD_IOD * rig.scale))
+        guard = np.zeros(mouth.shape[:2], np.uint8)
+        cv2.fillPoly(guard, [fixed], 255, cv2.LINE_8, 4)
+        cv2.polylines(guard, [fixed], True, 255, margin, cv2.LINE_8, 4)
+        guard = _bytes(cv2.blur(guard, (margin | 1, margin | 1)))
+        clear = _masked(_bytes(cv2.bitwise_not(cv2.extractChannel(mouth, 3))), guard)
+        if pose.bite > 0:
+            teeth = cv2.bitwise_not(cv2.extractChannel(rig.interior.upper_clear, 0))
+            clear = _bytes(cv2.max(clear, cv2.multiply(teeth, guard, scale=pose.bite / 255)))
+        return clear
+
+    def _inside(self, part: Part, pose: MouthPose) -> Pixels:
+        """Teeth, tongue and darkness behind the lips, for a part of the block."""
+        interior, light = self._rig.interior, self._light(pose)
+        jaw_x, jaw_y = (float(d) for d in pose.weights @ self._rig.jaw)
+        inside = _shifted(interior.jaw, part, jaw_x, jaw_y)
+        if pose.tongue > 0:
+            lift = jaw_y * (1 - 0.6 * pose.tongue) - pose.tongue * TONGUE_RISE * self._rig.scale
+            clear = _shifted(interior.tongue_clear, part, jaw_x, lift)
+            tongue = _shifted(interior.tongue, part, jaw_x, lift)
+            inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), tongue))
+        clear = _shifted(interior.upper_clear, part, 0.0, 0.0)
+        upper = _shifted(interior.upper, part, 0.0, 0.0)
+        inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), upper))
+        return _bytes(cv2.multiply(inside, np.array([*light, 0.0])))
+
+    def _light(self, pose: MouthPose) -> tuple[float, float, float]:
+        """Factors on gamma-encoded BGR: little light gets between lips that are hardly open, and they redden it."""
+        own = self._rig.interior.own_teeth
+        full = max(self._rig.shown, 0.10) if own else FULL_LIGHT_GAP
+        linear = float(np.clip((max(pose.gap, 0.0) / full) ** 0.55, 0.25, 1.0))
+        linear += pose.bite * max(0.0, 0.8 - linear)
+        brightness = (linear if own else 0.9 * linear) ** (1 / GAMMA)
+        blue, green, red = 1 + self._rig.interior.redness * REDDENING
+        return brightness**blue, brightness**green, brightness**red
+
+
+def _shadow(opening: Pixels, part: Part, scale: float) -> Pixels:
+    """Light between the lips at each pixel of ``part``, 0…255: less near the lips, least under the upper one."""
+    x, y, width, height = part
+    reach, down = max(1, int(SHADOW_IOD * scale)), max(1, int(0.012 * scale))
+    pad = 2 * reach + down
+    shape = (height + 2 * pad, width + 2 * pad)
+    around = np.zeros(shape, np.uint8)
+    around[pad : pad + height, pad : pad + width] = opening[y : y + height, x : x + width]
+    kernel = (2 * reach + 1, 2 * reach + 1)
+    light = _bytes(cv2.blur(cv2.blur(around, kernel), kernel))
+    light = light[pad - down : pad - down + height, pad : pad + width]
+    return _bytes(cv2.convertScaleAbs(light, alpha=1.0, beta=SHADOW_FLOOR * 255))
+
+
+def _shifted(image: Pixels, part: Part, dx: float, dy: float) -> Pixels:
+    """A part of an image that was moved by (dx, dy) pixels."""
+    x, y, width, height = part
+    centre = (x + (width - 1) / 2 - dx, y + (height - 1) / 2 - dy)
+    return _bytes(cv2.getRectSubPix(image, (width, height), centre))
+
+
+def _masked(image: Pixels, mask: Pixels) -> Pixels:
+    """``image`` (height, width) or (height, width, channels) times ``mask`` (height, width) / 255."""
+    if image.ndim == 3:
+        mask = _bytes(cv2.merge([mask] * image.shape[2]))
+    return _bytes(cv2.multiply(image, mask, scale=1 / 255))
+
+
+def _bytes(image: object) -> Pixels:
+    """OpenCV's results are typed too loosely; this costs nothing."""
+    return np.asarray(image, np.uint8)

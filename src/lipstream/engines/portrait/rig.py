@@ -1,0 +1,197 @@
+"""One portrait made ready to move: everything that does not depend on what is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.avatar import Avatar
+from lipstream.engines.portrait import topology as mesh
+from lipstream.engines.portrait.closing import closing_motion, fit_landmarks
+from lipstream.engines.portrait.colour import measure_palette
+from lipstream.engines.portrait.fields import FieldOperators, Frame, Points
+from lipstream.engines.portrait.interior import Interior, paint_interior
+from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields
+from lipstream.engines.portrait.lips import find_lip_line
+from lipstream.engines.portrait.warp import Floats, Lattice
+from lipstream.errors import FaceError
+from lipstream.face.mesh import Face
+from lipstream.face.pose import canonical_face
+
+NODES_PER_IOD = 28
+"""Density of the lattices: lips move smoothly at this scale."""
+SUPERSAMPLED_PIXELS = 600_000
+"""Largest changed region whose source is kept at twice the resolution; above, sharpness is plenty and memory is not."""
+GUARD_POINTS = 17
+"""Points along each lip's edge that bound where the interior may show."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A portrait prepared. Never written to; motion columns are those of the motion basis, then the bite of f and v."""
+
+    region: Lattice
+    """The part of the picture that moves."""
+    block: Lattice
+    """The part around the mouth where the two layers overlap; inside ``region``, at least two nodes of padding."""
+    lower: Floats
+    """(columns, nodes * 2) displacement of the lower layer, in nodes, over ``region``."""
+    upper: Floats
+    """(columns, nodes * 2) displacement of the upper layer, in nodes, over ``block``."""
+    edges: Floats
+    """(columns + 1, 4 * GUARD_POINTS) the lips' edges as a polygon, pixels: motion per column, then place at rest."""
+    jaw: Floats
+    """(columns, 2) motion of the jaw bone, pixels."""
+    layers: Layers
+    interior: Interior
+    scale: float
+    """Pixels per inter-ocular distance."""
+    shown: float
+    """How far the lips are apart in the photo, IOD; 0 when closed."""
+
+    @property
+    def columns(self) -> int:
+        """Number of motion columns."""
+        return len(self.jaw)
+
+
+def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
+    """Prepare a portrait for motion columns (columns, 468, 2), displacement of every mesh point in pixels per unit.
+
+    Raises :class:`lipstream.errors.FaceError` (``face_cut_off``) when the mouth is not in the picture.
+    """
+    picture, face = avatar.picture, avatar.face
+    frame = face_frame(face)
+    landmarks = face.landmarks[:, :2].astype(np.float64)
+    _require_mouth(landmarks, avatar.size)
+    photo = find_lip_line(picture, landmarks, frame)
+    points = fit_landmarks(landmarks, photo, frame)
+    step = max(1, round(frame.scale / NODES_PER_IOD))
+    region = _region(points, frame, avatar.size, step)
+    closing = closing_motion(points, photo, frame)
+    rest_points, rest_line = points, photo.middle
+    block = _block(rest_line, frame, region)
+    closing_fields = (np.zeros(0, np.float32), np.zeros(0, np.float32))
+    if photo.is_open:
+        operators = FieldOperators(points, frame, region, avatar.size)
+        lower, upper = motion_fields(operators, region, block, closing[None], frame.scale)
+        closing_fields = (lower[0], upper[0])
+        rest_points = points + closing
+        met_upper = photo.upper + operators.upper(photo.upper, closing[None])[0]
+        met_lower = photo.lower + operators.lower(photo.lower, closing[None])[0]
+        rest_line = (met_upper + met_lower) / 2
+        rest_points[list(mesh.INNER_UPPER_LIP)] = rest_points[list(mesh.INNER_LOWER_LIP)] = (
+            rest_points[list(mesh.INNER_UPPER_LIP)] + rest_points[list(mesh.INNER_LOWER_LIP)]
+        ) / 2
+
+    supersampling = 2 if region.width * region.height <= SUPERSAMPLED_PIXELS else 1
+    palette = measure_palette(picture, points, frame)
+    layers = cut_layers(
+        picture, photo, rest_line, frame, region, block, closing_fields, supersampling, palette.colourful
+    )
+    operators = FieldOperators(rest_points, frame, region, avatar.size)
+    motion = columns.astype(np.float64)
+    lower, upper = motion_fields(operators, region, block, motion, frame.scale)
+    blur = estimate_blur(picture, landmarks)
+    shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale if photo.is_open else 0.0
+    return Rig(
+        region,
+        block,
+        lower.reshape(len(motion), -1),
+        upper.reshape(len(motion), -1),
+        _edges(operators, rest_line, motion),
+        motion[:, [*mesh.CHIN_PAD, mesh.CHIN_TIP]].mean(axis=1).astype(np.float32),
+        layers,
+        paint_interior(picture, palette, photo, rest_line, frame, face.pose, block, blur),
+        frame.scale,
+        shown,
+    )
+
+
+def _require_mouth(landmarks: Points, size: tuple[int, int]) -> None:
+    mouth = landmarks[[*mesh.OUTER_UPPER_LIP, *mesh.OUTER_LOWER_LIP]]
+    if mouth.min() < 0 or (mouth > np.array(size) - 1).any():
+        raise FaceError(
+            "face_cut_off", "The edge of the picture cuts through the mouth. Use a picture that shows the whole face."
+        )
+
+
+def face_frame(face: Face) -> Frame:
+    """The face's axes in the picture plane, from its pose."""
+    right = face.pose.rotation[:2, 0] / np.hypot(*face.pose.rotation[:2, 0])
+    return Frame(face.scale, right, np.array([-right[1], right[0]]))
+
+
+def estimate_blur(picture: NDArray[np.uint8], landmarks: Points) -> float:
+    """Softness of the face's edges as the standard deviation of a Gaussian, pixels, 0.3 to 5.
+
+    The ratio of gradients before and after a known blur, at the strongest edges (Zhuo & Sim, "Defocus map estimation
+    from a single image", 2011): grain, canvas and compression between the edges do not count, so enlarged pictures are
+    seen to be soft. The sharpest tenth of the edges decides, as many edges of a face are soft by nature.
+    """
+    low = np.maximum(np.floor(landmarks.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(landmarks.max(axis=0)).astype(int) + 1, picture.shape[1::-1])
+    face = picture[low[1] : high[1], low[0] : high[0]]
+    if min(face.shape[:2]) < 8:
+        return 1.0
+    grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    sigma = float(np.clip(0.012 * np.ptp(landmarks[:, 0]), 1.0, 3.0))
+    sharp, soft = _gradient(grey, 0.5), _gradient(grey, sigma)
+    strong = soft >= np.percentile(soft, 97)
+    ratio = np.maximum(np.percentile(sharp[strong] / np.maximum(soft[strong], 1e-3), 90), 1.02)
+    return float(np.clip(sigma / np.sqrt(ratio**2 - 1), 0.3, 5.0))
+
+
+def _gradient(grey: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    smooth = cv2.GaussianBlur(grey, (0, 0), sigma)
+    x, y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    return np.asarray(cv2.magnitude(x, y), np.float32)
+
+
+def _region(points: Points, frame: Frame, size: tuple[int, int], step: int) -> Lattice:
+    """The lower face and some neck, even-aligned, inside the picture."""
+    below = points[mesh.CHIN_TIP] + frame.down * 0.5 * frame.scale
+    top = points[[5, 195], 1].min() - 0.1 * frame.scale
+    jaw = points[[*mesh.JAW, 93, 323]]
+    left, right = min(jaw[:, 0].min(), below[0]), max(jaw[:, 0].max(), below[0])
+    bottom = max(below[1], points[:, 1].max())
+    margin = 0.15 * frame.scale
+    return _even_block(left - margin, top, right + margin, bottom, (0, 0, *size), step, 1)
+
+
+def _block(line: Points, frame: Frame, region: Lattice) -> Lattice:
+    """Room for the mouth to move in."""
+    left, right = line[:, 0].min(), line[:, 0].max()
+    top, bottom = line[[0, -1], 1].min(), line[:, 1].max()
+    s = frame.scale
+    bounds = (region.x, region.y, region.x + region.width, region.y + region.height)
+    return _even_block(left - 0.45 * s, top - 0.45 * s, right + 0.45 * s, bottom + 0.7 * s, bounds, region.step, 4)
+
+
+def _even_block(
+    left: float, top: float, right: float, bottom: float, bounds: tuple[int, int, int, int], step: int, pad: int
+) -> Lattice:
+    x0, y0 = max(int(left), bounds[0]) & ~1, max(int(top), bounds[1]) & ~1
+    x1, y1 = min(int(np.ceil(right)) + 1 & ~1, bounds[2]), min(int(np.ceil(bottom)) + 1 & ~1, bounds[3])
+    return Lattice(x0, y0, max(2, x1 - x0), max(2, y1 - y0), step, pad)
+
+
+def _edges(operators: FieldOperators, line: Points, motion: Points) -> Floats:
+    picked = line[np.linspace(0, len(line) - 1, GUARD_POINTS).round().astype(int)]
+    there, back = operators.upper(picked, motion), operators.lower(picked, motion)[:, ::-1]
+    moving = np.concatenate([there, back], axis=1).reshape(len(motion), -1)
+    still = np.concatenate([picked, picked[::-1]]).reshape(1, -1)
+    return np.concatenate([moving, still]).astype(np.float32)
+
+
+def mesh_columns(points: NDArray[np.integer], vectors: NDArray[np.floating], face: Face) -> Points:
+    """Motion vectors (columns, len(points), 3), canonical IOD → picture pixels of all mesh points, (columns, 468, 2).
+
+    Mesh points that the motion basis does not know stay still; the fields pass over them.
+    """
+    columns = np.zeros((len(vectors), len(canonical_face()), 2))
+    columns[:, points] = face.pose.project_vectors(vectors)[..., :2]
+    return columns

@@ -1,0 +1,142 @@
+"""From what the motion model heard to how this mouth moves: amplitude, full closures, teeth on the lower lip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait import topology as mesh
+from lipstream.engines.portrait.motion import MotionBasis
+from lipstream.engines.portrait.warp import smoothstep
+from lipstream.face.mesh import Face
+from lipstream.face.pose import canonical_face
+
+Floats = NDArray[np.float32]
+
+EXAGGERATION = 1.3
+"""Gain on all motion. The network hedges between what it may have heard, and a picture needs more than a face."""
+WIDE_GAP_IOD, WIDEST_GAP_IOD = 0.19, 0.28
+"""Openings up to the first are shown as they are, larger ones approach the second: inter-ocular distances."""
+PRESSED_GAP_IOD = -0.006
+"""Lips may be pressed together by this much; what the network says beyond is noise."""
+CALM_YAW, LAST_YAW = 35.0, 50.0
+"""Heads turned further than the first speak with ever smaller motion, at the second with half; degrees."""
+CLOSING = (0.30, 0.70)
+"""From the first probability of touching lips on, the gap shrinks; from the second on the lips touch."""
+BITING = (0.15, 0.40)
+"""The same for teeth on the lower lip."""
+SPEAKING = (0.30, 0.60)
+"""Below the first probability that somebody speaks the mouth rests and stands still; from the second on it is free."""
+BITE_LOWER_IOD, BITE_UPPER_IOD = 0.020, 0.026
+"""For f and v the lower lip comes down from the closed line by the first, the upper lip goes up by the second, IOD: the
+teeth show and reach over the lower lip."""
+BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
+
+
+@dataclass(frozen=True)
+class MouthPose:
+    """One frame's mouth, ready for the renderer."""
+
+    weights: Floats
+    """(columns,) of :func:`motion_vectors`; zero = the closed mouth at rest."""
+    gap: float
+    """Distance between the lips, IOD."""
+    bite: float
+    """0…1: how much the upper teeth rest on the lower lip."""
+    tongue: float
+    """0…1: how far the tip of the tongue is raised."""
+
+    @classmethod
+    def rest(cls, columns: int) -> MouthPose:
+        """The closed mouth."""
+        return cls(np.zeros(columns, np.float32), 0.0, 0.0, 0.0)
+
+
+class Style:
+    """How one face puts the basis's motion on. Immutable."""
+
+    def __init__(self, basis: MotionBasis, face: Face) -> None:
+        self.gain = EXAGGERATION * _mouth_size(face) * _calm(face.pose.yaw)
+        gaps = _gap_operator(basis.points, basis.vectors)
+        self._gap = gaps.mean(axis=0).astype(np.float32)
+        # The least change of coefficients that leaves no gap anywhere between the lips: c - P c.
+        inverse = np.linalg.inv(gaps @ gaps.T + 1e-3 * np.trace(gaps @ gaps.T) / len(gaps) * np.eye(len(gaps)))
+        self._closing = (gaps.T @ inverse @ gaps).astype(np.float32)
+
+    def pose(self, coefficients: Floats, closed: float, lip_bite: float, tongue: float, speech: float) -> MouthPose:
+        """The mouth for one frame of a :class:`~lipstream.engines.portrait.motion.Motion`."""
+        awake = _between(speech, SPEAKING)
+        bite = awake * _between(lip_bite, BITING)
+        motion = coefficients * np.float32(awake * self.gain)
+        motion = motion * np.float32(_limit(float(self._gap @ motion)))
+        touch = max(_between(closed, CLOSING), bite)
+        motion = motion - np.float32(touch) * (self._closing @ motion)
+        gap = float(self._gap @ motion)
+        if gap < PRESSED_GAP_IOD:
+            motion = motion - np.float32(1 - PRESSED_GAP_IOD / gap) * (self._closing @ motion)
+            gap = PRESSED_GAP_IOD
+        return MouthPose(
+            np.append(motion, np.float32(bite)), gap + bite * BITE_GAP_IOD, bite, awake * tongue * (1 - touch)
+        )
+
+
+def motion_vectors(basis: MotionBasis) -> tuple[NDArray[np.int64], Floats]:
+    """Mesh points and (columns, points, 3) displacement vectors, IOD: those of the basis, then the bite of f and v."""
+    return basis.points, np.concatenate([basis.vectors, _bite(basis.points)[None]]).astype(np.float32)
+
+
+def _bite(points: NDArray[np.int64]) -> Floats:
+    """Lips for f and v: parted a little in the middle, the lower lip drawn in."""
+    vector = np.zeros((len(points), 3), np.float32)
+    x = canonical_face()[points, 0]
+    middle = np.clip(1 - (x / 0.33) ** 2, 0, 1)
+    for lips, shift in (
+        (mesh.INNER_LOWER_LIP, BITE_LOWER_IOD),
+        (mesh.OUTER_LOWER_LIP, -0.4 * BITE_LOWER_IOD),
+        (mesh.INNER_UPPER_LIP, -BITE_UPPER_IOD),
+        (mesh.OUTER_UPPER_LIP, -0.7 * BITE_UPPER_IOD),
+    ):
+        of_lip = np.isin(points, lips)
+        vector[of_lip, 1] = shift * middle[of_lip]
+    return vector
+
+
+def _gap_operator(points: NDArray[np.int64], vectors: Floats) -> NDArray[np.float64]:
+    """(5, K): coefficients → distance between the lips at five places from a corner to the middle, IOD."""
+    place = {int(point): row for row, point in enumerate(points)}
+    gaps = np.array(
+        [
+            vectors[:, place[low], 1] - vectors[:, place[up], 1]
+            for up, low in zip(mesh.INNER_UPPER_LIP[1:-1], mesh.INNER_LOWER_LIP[1:-1], strict=True)
+        ],
+        np.float64,
+    )
+    halves = (gaps + gaps[::-1]) / 2
+    result: NDArray[np.float64] = halves[: len(gaps) // 2 + 1]
+    return result
+
+
+def _mouth_size(face: Face) -> float:
+    """Width of this mouth over that of the canonical face: small mouths move less. Smiles do not count as large."""
+    seen, usual = face.pose.to_canonical(face.landmarks), canonical_face()
+    left, right = mesh.OUTER_CORNERS
+    return float(np.clip((seen[right, 0] - seen[left, 0]) / (usual[right, 0] - usual[left, 0]), 0.75, 1.0))
+
+
+def _calm(yaw: float) -> float:
+    return float(1 - 0.5 * np.clip((abs(yaw) - CALM_YAW) / (LAST_YAW - CALM_YAW), 0, 1))
+
+
+def _limit(gap: float) -> float:
+    """Factor that brings a gap softly below :data:`WIDEST_GAP_IOD`."""
+    if gap <= WIDE_GAP_IOD:
+        return 1.0
+    room = WIDEST_GAP_IOD - WIDE_GAP_IOD
+    return (WIDE_GAP_IOD + room * float(np.tanh((gap - WIDE_GAP_IOD) / room))) / gap
+
+
+def _between(probability: float, limits: tuple[float, float]) -> float:
+    low, high = limits
+    return float(smoothstep(np.array((probability - low) / (high - low))))

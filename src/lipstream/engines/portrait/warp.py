@@ -1,0 +1,130 @@
+"""Dense image warps from coarse lattices: forward displacement → inverse → sampling maps.
+
+Motion is known *forward*: where each point of the portrait goes. Sampling needs it *backward*: where each pixel of the
+frame comes from. Both are smooth, so they are kept on a lattice with one node every ``step`` pixels, inverted there by
+a damped fixed-point iteration and enlarged to pixels with one bilinear resize. NumPy and OpenCV only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+NO_MAP = np.zeros(0, np.float32)
+"""What cv2.remap wants as its second map when the first holds both coordinates."""
+DAMPING = (0.7, 0.6, 0.6, 0.5)
+"""Step sizes of the inversion. Undamped it diverges where the field folds (lip corners)."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Nodes over a block of pixels, on cell corners offset so that ``cv2.resize`` lands exactly on pixel centres."""
+
+    x: int
+    """Left edge of the block in the picture, pixels."""
+    y: int
+    """Top edge of the block in the picture, pixels."""
+    width: int
+    """Width of the block, pixels."""
+    height: int
+    """Height of the block, pixels."""
+    step: int
+    """Distance between nodes, pixels."""
+    pad: int = 1
+    """Nodes outside the block on each side, at least 1; more where motion crosses the block's edge."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of nodes."""
+        return -(-self.height // self.step) + 2 * self.pad, -(-self.width // self.step) + 2 * self.pad
+
+    def nodes(self) -> NDArray[np.float64]:
+        """Positions of the nodes in the picture, (rows * columns, 2) pixels."""
+        rows, columns = self.shape
+        x = self.x + self.step * (np.arange(columns) - self.pad + 0.5) - 0.5
+        y = self.y + self.step * (np.arange(rows) - self.pad + 0.5) - 0.5
+        return np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+
+    def identity(self) -> Floats:
+        """Index of each node in the lattice, (rows, columns, 2) as (column, row)."""
+        rows, columns = self.shape
+        return np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+
+    def block(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The block's pixels, a view into ``image``."""
+        return image[self.y : self.y + self.height, self.x : self.x + self.width]
+
+
+def invert(forward: Floats, identity: Floats, damping: tuple[float, ...] = DAMPING) -> Floats:
+    """Backward displacement E with E(y) = -F(y + E(y)), both (rows, columns, 2) in units of nodes."""
+    backward = -forward
+    for rate in damping:
+        at = identity + backward
+        there = cv2.remap(forward, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        backward = np.asarray(cv2.addWeighted(backward, 1 - rate, there, -rate, 0), np.float32)
+    return backward
+
+
+def sampling_maps(
+    lattice: Lattice, nodes: Floats, origin: tuple[int, int], supersampling: int
+) -> tuple[Floats, Floats]:
+    """Where every pixel of the lattice's block samples a source image: x and y maps, (height, width) each.
+
+    ``nodes`` is identity plus backward displacement, (rows, columns, 2). The source begins at ``origin`` in the
+    picture and has ``supersampling`` samples per pixel, sample ``supersampling * i`` being pixel i exactly (see
+    :func:`supersample`).
+    """
+    pad, step = lattice.pad, lattice.step
+    inner = nodes[pad - 1 : nodes.shape[0] - pad + 1, pad - 1 : nodes.shape[1] - pad + 1]
+    size = (inner.shape[1] * step, inner.shape[0] * step)
+    crop = (slice(step, step + lattice.height), slice(step, step + lattice.width))
+    maps = []
+    for axis, (start, zero) in enumerate(((lattice.x, origin[0]), (lattice.y, origin[1]))):
+        offset = supersampling * (start - zero + step * (0.5 - pad) - 0.5)
+        positions = inner[..., axis] * np.float32(supersampling * step) + np.float32(offset)
+        maps.append(np.asarray(cv2.resize(positions, size), np.float32)[crop])
+    return maps[0], maps[1]
+
+
+def supersample(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Enlarge by Lanczos so that sample ``factor * i`` is pixel i exactly: a still mouth then reproduces the photo."""
+    if factor == 1:
+        return image
+    height, width = image.shape[:2]
+    large = cv2.warpAffine(
+        image,
+        _shrinking(factor),
+        (width * factor, height * factor),
+        flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(large, np.uint8)
+
+
+def supersample_map(positions: Floats, factor: int) -> Floats:
+    """Enlarge a sampling map (height, width) linearly in the same way."""
+    height, width = positions.shape
+    large = cv2.warpAffine(
+        positions,
+        _shrinking(factor),
+        (width * factor, height * factor),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(large, np.float32)
+
+
+def _shrinking(factor: int) -> NDArray[np.float64]:
+    return np.array([[1 / factor, 0, 0], [0, 1 / factor, 0]])
+
+
+def smoothstep(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 below 0, 1 above 1, and 3v² - 2v³ between."""
+    v = np.clip(value, 0.0, 1.0)
+    result: NDArray[np.float64] = v * v * (3.0 - 2.0 * v)
+    return result

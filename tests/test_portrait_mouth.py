@@ -1,0 +1,149 @@
+"""The lips' edges and what is painted between them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait import teeth
+from lipstream.engines.portrait import topology as mesh
+from lipstream.engines.portrait.colour import LUMA, measure_palette
+from lipstream.engines.portrait.fields import Frame
+from lipstream.engines.portrait.lips import find_lip_line
+from lipstream.engines.portrait.own_teeth import find_own_teeth
+from lipstream.engines.portrait.rig import face_frame
+from lipstream.engines.portrait.warp import Lattice
+from lipstream.face.finder import FaceFinder
+from lipstream.face.pose import canonical_face
+from tests.mouths import avatar_of, enlarged
+
+SCALE = 100.0
+FRAME = Frame(SCALE, np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+SKIN, LIP, DARK, TOOTH = (120, 150, 205), (90, 85, 175), (20, 18, 45), (190, 215, 225)
+BLOCK = Lattice(130, 200, 140, 120, 4, 4)
+SKIN_LUMA = float((np.array(SKIN) / 255) ** 2.2 @ LUMA)
+
+
+def drawn_mouth(gap: float) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """A painted face of 100 px per IOD with lips ``gap`` IOD apart over teeth, and mesh points that fit it."""
+    points = canonical_face()[:, :2].astype(np.float64) * SCALE + [200, 100]
+    line = points[list(mesh.INNER_UPPER_LIP)].copy()
+    line[:, 1] = line[0, 1] + 4 * np.sin(np.linspace(0, np.pi, len(line)))
+    bow = np.sin(np.linspace(0, np.pi, len(line)))
+    points[list(mesh.INNER_UPPER_LIP)] = line - np.column_stack([0 * bow, bow * gap * SCALE / 2])
+    points[list(mesh.INNER_LOWER_LIP)] = line + np.column_stack([0 * bow, bow * gap * SCALE / 2])
+    picture = np.full((420, 400, 3), SKIN, np.uint8)
+
+    def fill(upper: tuple[int, ...], lower: tuple[int, ...], colour: tuple[int, int, int]) -> None:
+        outline = np.concatenate([points[list(upper)], points[list(lower)][::-1]])
+        cv2.fillPoly(picture, [np.round(outline * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+
+    fill(mesh.OUTER_UPPER_LIP, mesh.OUTER_LOWER_LIP, LIP)
+    if gap:
+        fill(mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP, TOOTH)
+    else:
+        cv2.polylines(picture, [np.round(line * 16).astype(np.int32)], False, DARK, 2, cv2.LINE_AA, 4)
+    noise = np.random.default_rng(0).normal(0, 2, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8), points
+
+
+@pytest.mark.parametrize("error", [-4.0, -2.0, 0.0, 3.0])
+def test_the_line_between_closed_lips_is_found_where_the_mesh_misses_it(error: float) -> None:
+    picture, points = drawn_mouth(0.0)
+    truth = points[list(mesh.INNER_UPPER_LIP)].copy()
+    points[:, 1] += error
+    line = find_lip_line(picture, points, FRAME)
+    assert not line.is_open
+    found = np.interp(truth[2:-2, 0], line.upper[:, 0], line.upper[:, 1])
+    assert np.abs(found - truth[2:-2, 1]).max() < 1.2
+
+
+@pytest.mark.parametrize("error", [-3.0, 0.0, 3.0])
+def test_the_edges_of_open_lips_are_found_where_the_mesh_misses_them(error: float) -> None:
+    picture, points = drawn_mouth(0.15)
+    upper, lower = (points[list(row)].copy() for row in (mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP))
+    points[list(mesh.INNER_UPPER_LIP[1:-1]), 1] -= error
+    points[list(mesh.INNER_LOWER_LIP[1:-1]), 1] += error
+    line = find_lip_line(picture, points, FRAME)
+    assert line.is_open
+    for truth, found in ((upper, line.upper), (lower, line.lower)):
+        assert np.abs(np.interp(truth[3:-3, 0], found[:, 0], found[:, 1]) - truth[3:-3, 1]).max() < 1.6
+
+
+def test_open_lips_are_found_in_black_and_white() -> None:
+    picture, points = drawn_mouth(0.15)
+    grey = np.asarray(cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+    line = find_lip_line(grey, points, FRAME)
+    truth = points[list(mesh.INNER_LOWER_LIP)]
+    assert np.abs(np.interp(truth[3:-3, 0], line.lower[:, 0], line.lower[:, 1]) - truth[3:-3, 1]).max() < 1.6
+    palette = measure_palette(grey, points, FRAME)
+    assert np.ptp(palette.tinted(palette.tooth)) < 0.02
+    assert find_own_teeth(grey, line, FRAME, BLOCK, palette.skin) is not None
+
+
+def test_own_teeth_are_cut_out_only_where_there_are_some() -> None:
+    for gap, layer in ((0.0, False), (0.05, False), (0.15, True)):
+        picture, points = drawn_mouth(gap)
+        own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)
+        assert (own is not None and own.layer is not None) == layer
+    assert own is not None
+    assert own.layer is not None
+    truth = (np.array(TOOTH) / 255) ** 2.2
+    np.testing.assert_allclose(own.colour, truth, rtol=0.15)
+    covered = own.layer[..., 3] > 0.9
+    straight = own.layer[covered][:, :3] / own.layer[covered][:, 3:]
+    assert np.percentile(straight @ LUMA, 80) == pytest.approx(truth @ LUMA, rel=0.15)
+
+
+def test_a_dark_open_mouth_has_no_teeth() -> None:
+    picture, points = drawn_mouth(0.15)
+    picture[(picture == TOOTH).sum(axis=2) > 0] = DARK
+    near_tooth = np.abs(picture.astype(int) - TOOTH).sum(axis=2) < 60
+    picture[near_tooth] = DARK
+    own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)
+    assert own is None or own.layer is None
+
+
+def test_the_astronauts_own_teeth_are_used(astronaut: NDArray[np.uint8], finder: FaceFinder) -> None:
+    avatar = avatar_of(enlarged(astronaut[:300, 60:420], 2), finder)
+    landmarks, frame = avatar.face.landmarks[:, :2].astype(np.float64), face_frame(avatar.face)
+    line = find_lip_line(avatar.picture, landmarks, frame)
+    assert line.is_open
+    width, height = avatar.size
+    own = find_own_teeth(avatar.picture, line, frame, Lattice(0, 0, width, height, 4), 0.5)
+    assert own is not None
+    assert own.layer is not None
+    assert own.colour @ LUMA > 0.4
+
+
+@pytest.mark.parametrize("row", [teeth.UPPER, teeth.LOWER], ids=["upper", "lower"])
+def test_rows_of_teeth_are_symmetric_and_end_at_their_edge(row: tuple[teeth.Tooth, ...]) -> None:
+    atlas = teeth.draw_row(row)
+    assert atlas.dtype == np.float32
+    assert atlas.min() >= 0
+    assert atlas.max() <= 1.05
+    middle = round(teeth.HALF_ARC * teeth.PER_IOD)
+    reach = 150
+    left, right = atlas[:, middle - reach : middle], atlas[:, middle + 1 : middle + 1 + reach][:, ::-1]
+    assert np.abs(left - right).mean() < 0.01
+    edge = round(teeth.ABOVE * teeth.PER_IOD)
+    assert not atlas[edge + 6 :, :, 3].any()
+    incisor = middle + round(0.5 * row[0].width * teeth.MM * teeth.PER_IOD)
+    assert atlas[edge - 12 : edge - 4, incisor, 3].min() == 1
+    gap = middle + round(row[0].width * teeth.MM * teeth.PER_IOD)
+    assert atlas[edge - 20, gap, :3].mean() < 0.75 * atlas[edge - 20, incisor, :3].mean()
+
+
+def test_teeth_take_the_colour_of_the_light() -> None:
+    picture, points = drawn_mouth(0.0)
+    white = measure_palette(picture, points, FRAME).tooth
+    warm_light = np.clip(picture * np.array([0.6, 0.9, 1.0]), 0, 255).astype(np.uint8)
+    warm = measure_palette(warm_light, points, FRAME).tooth
+    assert warm[2] / warm[0] > 1.3 * white[2] / white[0]
+    dim = measure_palette((picture * 0.5).astype(np.uint8), points, FRAME).tooth
+    assert dim @ LUMA < 0.4 * (white @ LUMA)
+    shaded = (picture * np.linspace(0.4, 1.0, picture.shape[1])[None, :, None]).astype(np.uint8)
+    slope = measure_palette(shaded, points, FRAME).slope
+    assert slope > 0.3

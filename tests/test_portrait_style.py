@@ -1,0 +1,98 @@
+"""Style: lips close when they must, never gape, and small or turned mouths move less."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait import topology as mesh
+from lipstream.engines.portrait.style import (
+    BITE_GAP_IOD,
+    EXAGGERATION,
+    PRESSED_GAP_IOD,
+    WIDEST_GAP_IOD,
+    MouthPose,
+    Style,
+    motion_vectors,
+)
+from lipstream.face.mesh import Face
+from lipstream.face.pose import canonical_face, estimate_pose, rotation_from_angles
+from tests.mouths import plain_basis
+
+COEFFICIENTS = st.tuples(st.floats(-0.1, 1), st.floats(-0.3, 0.3), st.floats(-0.1, 0.3)).map(
+    lambda c: np.array(c, np.float32)
+)
+
+
+def face(yaw: float = 0.0, mouth: float = 1.0) -> Face:
+    """The canonical face, 100 px per IOD, with a mouth that is ``mouth`` times as wide."""
+    points = canonical_face().copy()
+    points[list(mesh.OUTER_CORNERS), 0] *= mouth
+    landmarks = 100 * points @ rotation_from_angles(yaw, 0, 0).T.astype(np.float32) + np.float32(300)
+    return Face(landmarks, 1.0, estimate_pose(landmarks))
+
+
+def gaps(pose: MouthPose) -> NDArray[np.float64]:
+    """Distance between the lips at the nine inner pairs, IOD."""
+    points, vectors = motion_vectors(plain_basis())
+    moved = np.einsum("k,kpd->pd", pose.weights, vectors)
+    row = {int(point): place for place, point in enumerate(points)}
+    pairs = zip(mesh.INNER_UPPER_LIP[1:-1], mesh.INNER_LOWER_LIP[1:-1], strict=True)
+    return np.array([moved[row[low], 1] - moved[row[up], 1] for up, low in pairs])
+
+
+@given(coefficients=COEFFICIENTS, tongue=st.floats(0, 1))
+def test_lips_meet_everywhere_when_they_must(coefficients: NDArray[np.float32], tongue: float) -> None:
+    pose = Style(plain_basis(), face()).pose(coefficients, 1.0, 0.0, tongue, 1.0)
+    assert abs(gaps(pose)).max() < 0.012
+    assert pose.tongue == 0
+
+
+@given(coefficients=COEFFICIENTS, closed=st.floats(0, 1), bite=st.floats(0, 1))
+def test_the_gap_stays_within_its_limits(coefficients: NDArray[np.float32], closed: float, bite: float) -> None:
+    pose = Style(plain_basis(), face()).pose(coefficients, closed, bite, 0.0, 1.0)
+    assert PRESSED_GAP_IOD - 1e-4 <= pose.gap <= WIDEST_GAP_IOD + BITE_GAP_IOD
+    assert gaps(pose).mean() == pytest.approx(pose.gap, abs=0.03)
+
+
+def test_zero_motion_is_rest() -> None:
+    pose = Style(plain_basis(), face()).pose(np.zeros(3, np.float32), 0.0, 0.0, 0.0, 1.0)
+    assert not pose.weights.any()
+    np.testing.assert_array_equal(MouthPose.rest(4).weights, pose.weights)
+
+
+@given(coefficients=COEFFICIENTS, closed=st.floats(0, 1), bite=st.floats(0, 1), tongue=st.floats(0, 1))
+def test_nobody_speaking_is_rest(coefficients: NDArray[np.float32], closed: float, bite: float, tongue: float) -> None:
+    pose = Style(plain_basis(), face()).pose(coefficients, closed, bite, tongue, 0.2)
+    assert not pose.weights.any()
+    assert pose.gap == pose.bite == pose.tongue == 0
+
+
+def test_closing_is_gradual() -> None:
+    style = Style(plain_basis(), face())
+    openings = [style.pose(np.array([0.1, 0, 0], np.float32), p, 0.0, 0.0, 1.0).gap for p in np.linspace(0, 1, 21)]
+    assert openings == sorted(openings, reverse=True)
+    assert max(np.diff(openings[::-1])) < 0.3 * openings[0]
+
+
+def test_teeth_on_the_lip_part_the_lips_a_little() -> None:
+    pose = Style(plain_basis(), face()).pose(np.array([0.08, 0, 0], np.float32), 0.0, 1.0, 0.0, 1.0)
+    assert pose.bite == 1
+    assert gaps(pose)[4] == pytest.approx(BITE_GAP_IOD, abs=0.015)
+
+
+def test_small_and_turned_mouths_move_less() -> None:
+    usual, small, turned = (Style(plain_basis(), f) for f in (face(), face(mouth=0.8), face(yaw=39)))
+    assert usual.gain == pytest.approx(EXAGGERATION, rel=0.02)
+    assert small.gain == pytest.approx(0.8 * EXAGGERATION, rel=0.05)
+    assert 0.6 * EXAGGERATION < turned.gain < 0.95 * EXAGGERATION
+
+
+def test_poses_are_values() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        MouthPose.rest(4).gap = 1.0  # type: ignore[misc]
