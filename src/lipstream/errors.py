@@ -45,7 +45,7 @@ class ImageError(LipstreamError):
 
 
 class FaceError(LipstreamError):
-    """The picture has no usable face. Codes: ``no_face``, ``face_turned``."""
+    """The picture has no usable face. Codes: ``no_face``, ``face_turned``, ``face_cut_off``."""
 
 
 class AudioError(LipstreamError):

@@ -1,7 +1,8 @@
 """The one clock: video frames counted in audio samples, exactly.
 
 Frame ``k`` shows the half-open interval ``[k / fps, (k + 1) / fps)`` of the audio. Rates are
-:class:`fractions.Fraction` because 29.97 is 30000/1001: a float drifts by a frame within the hour, a fraction never does.
+:class:`fractions.Fraction` because 29.97 is 30000/1001: a float drifts by a frame within the hour, a
+fraction never does.
 """
 
 from __future__ import annotations

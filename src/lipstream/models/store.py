@@ -37,8 +37,8 @@ class Status:
 
 
 def default_cache() -> Path:
-    """``LIPSTREAM_CACHE`` if set, else the platform's usual place for caches."""
-    if chosen := os.environ.get("LIPSTREAM_CACHE"):
+    """``LIPSTREAM_CACHE_DIR`` if set, else the platform's usual place for caches."""
+    if chosen := os.environ.get("LIPSTREAM_CACHE_DIR"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "lipstream"
@@ -193,7 +193,8 @@ class ModelStore:
         except OSError as error:
             raise ModelError(
                 "model_download_failed",
-                f"Cannot write to the cache directory {self.cache} ({error.strerror}). Set LIPSTREAM_CACHE to another.",
+                f"Cannot write to the cache directory {self.cache} ({error.strerror}). "
+                "Set LIPSTREAM_CACHE_DIR to another.",
             ) from error
         with stream:
             _lock(stream.fileno())

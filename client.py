@@ -1,0 +1,108 @@
+"""Example client: sends a portrait and a recording to a lipstream server and saves the talking video.
+
+    python client.py                                  # input_image/ and input_audios/, else the server's own sample
+    python client.py me.jpg hello.wav -o talking.mp4
+    python client.py --url ws://gpu-box:8000/ws/lipsync
+
+Needs only the package ``websockets``. Exit codes: 0 saved, 1 no connection, 2 wrong usage, 3 the server refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.sync.client import ClientConnection, connect
+
+
+def main() -> int:
+    """Run the client; gives the exit code."""
+    options = parse_arguments()
+    try:
+        image = read_input(options.portrait, Path("input_image"), options.url, "/sample/portrait")
+        audio = read_input(options.audio, Path("input_audios"), options.url, "/sample/speech")
+        # The answer is one message that may be large, and compressing an MP4 again gains nothing.
+        with connect(options.url, max_size=None, compression=None) as websocket:
+            answer = request(websocket, image, audio, fps=options.fps, engine=options.engine)
+    except ConnectionClosed as error:
+        reason = error.rcvd.reason if error.rcvd else "it went away"
+        return fail(1, f"The server closed the connection: {reason}")
+    except (OSError, InvalidHandshake, InvalidURI) as error:
+        return fail(1, f"No connection to {options.url}: {error}. Is the server running (make run)?")
+    if answer["status"] != "success":
+        return fail(3, f"{answer['message']} ({answer['code']})")
+    options.output.write_bytes(base64.b64decode(answer["video"]))
+    print(f"Saved {options.output}")
+    return 0
+
+
+def request(websocket: ClientConnection, image: bytes, audio: bytes, *, fps: float, engine: str) -> dict[str, str]:
+    """Send one request, show its progress, and give the answer's fields. A connection can be used for many."""
+    websocket.send(
+        json.dumps(
+            {
+                "image": base64.b64encode(image).decode(),
+                "audio": base64.b64encode(audio).decode(),
+                "fps": fps,
+                "engine": engine,
+                "progress": True,
+            }
+        )
+    )
+    while True:
+        answer: dict[str, str] = json.loads(websocket.recv())
+        if answer["status"] != "progress":
+            return answer
+        end = "\n" if answer["done"] == answer["total"] else ""
+        print(f"\r{answer['done']} of {answer['total']} frames", end=end, flush=True)
+
+
+def read_input(given: Path | None, folder: Path, url: str, sample: str) -> bytes:
+    """The file named, else the first one in the folder, else the server's sample."""
+    files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    if given or files:
+        path = given or files[0]
+        print(f"Using {path}")
+        return path.read_bytes()
+    server = urlsplit(url)
+    address = f"{'https' if server.scheme == 'wss' else 'http'}://{server.netloc}{sample}"
+    print(f"Nothing in {folder}/, so using {address}")
+    with urlopen(address) as response:
+        content: bytes = response.read()
+    return content
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Make a portrait speak with a lipstream server.")
+    parser.add_argument("portrait", nargs="?", type=existing_file, help="picture with a face (JPEG, PNG, WebP, ...)")
+    parser.add_argument("audio", nargs="?", type=existing_file, help="recording of speech (WAV, MP3, M4A, ...)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("output.mp4"), help="where to save the video")
+    parser.add_argument("--url", default="ws://localhost:8000/ws/lipsync", help="the server (default: %(default)s)")
+    parser.add_argument("--fps", type=float, default=25.0, help="frames per second, 1 to 60 (default: %(default)s)")
+    parser.add_argument("--engine", default="auto", help="auto, portrait or wav2lip (default: %(default)s)")
+    return parser.parse_args()
+
+
+def existing_file(name: str) -> Path:
+    """A path that can be read, for argparse."""
+    path = Path(name)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {name}")
+    return path
+
+
+def fail(code: int, message: str) -> int:
+    """Say what went wrong and give the exit code."""
+    print(f"\n{message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Settings: from the environment, then from ``.env`` in the working directory, then the defaults below.
+
+The four documented names (``wav2lip_path``, ``segmentation_path``, ``sr_path``, ``device``) are read as they are; all
+others begin with ``LIPSTREAM_``, because names such as ``PORT`` or ``WORKERS`` belong to everybody. Case does not
+matter. Names that nobody knows are ignored, since ``.env`` is often shared with other programs. The table of all of
+them is in ``docs/settings.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "LIPSTREAM_"
+"""What the names of our own settings begin with in the environment."""
+
+MIB = 2**20
+
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+"""x264's presets, fastest first."""
+
+
+def available_cores() -> int:
+    """CPU cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Raises :class:`pydantic.ValidationError` when a value makes no sense."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    wav2lip_path: Path = Field(
+        default=Path("checkpoints/wav2lip_gan.pth"),
+        validation_alias="wav2lip_path",
+        description="Wav2Lip checkpoint; the engine `wav2lip` is there when this file is.",
+    )
+    segmentation_path: Path = Field(
+        default=Path("checkpoints/79999_iter.pth"),
+        validation_alias="segmentation_path",
+        description="BiSeNet face-parsing checkpoint, for the engine `wav2lip`.",
+    )
+    sr_path: Path = Field(
+        default=Path("checkpoints/esrgan_yunying.pth"),
+        validation_alias="sr_path",
+        description="Super-resolution (ESRGAN, BasicSR) checkpoint, for the engine `wav2lip`.",
+    )
+    device: str = Field(
+        default="cpu",
+        validation_alias="device",
+        pattern=r"^(cpu|cuda(:\d+)?)$",
+        description="Where networks run: `cpu`, or `cuda` (`cuda:1`, ...) for an NVIDIA GPU.",
+    )
+
+    host: str = Field(default="127.0.0.1", description="Address that `lipstream serve` listens on; `0.0.0.0` for all.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="Port that `lipstream serve` listens on; 0 picks a free one."
+    )
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
+        default="info", description="How much the server logs."
+    )
+    workers: int = Field(
+        default_factory=available_cores, ge=1, le=256, description="Jobs that run at the same time, one thread each."
+    )
+    queue_size: int = Field(
+        default=8,
+        ge=0,
+        le=10_000,
+        description="Jobs that may wait for a worker; one more is answered with `server_busy`.",
+    )
+    connection_queue: int = Field(
+        default=16, ge=0, le=10_000, description="Messages that may wait on one WebSocket while its job runs."
+    )
+
+    max_message_bytes: int = Field(
+        default=160 * MIB,
+        ge=1024,
+        description="Largest WebSocket message or upload, bytes; the default takes ten minutes of CD-quality WAV.",
+    )
+    max_image_bytes: int = Field(default=32 * MIB, ge=1024, description="Largest picture file, bytes.")
+    max_image_pixels: int = Field(default=50_000_000, ge=1024, description="Largest picture, width × height.")
+    max_audio_seconds: float = Field(default=600.0, gt=0, le=86_400, description="Longest recording, seconds.")
+
+    avatar_cache_mb: int = Field(
+        default=192,
+        ge=0,
+        le=1_000_000,
+        description="Memory for prepared portraits, MB; the least recently used go first.",
+    )
+    cache_dir: Path | None = Field(
+        default=None, description="Where fetched models are kept; unset means the platform's cache directory."
+    )
+    checkpoints_dir: Path = Field(
+        default=Path("checkpoints"), description="Directory of your own model files, looked in first."
+    )
+
+    crf: int = Field(
+        default=20, ge=0, le=51, description="x264's constant rate factor: lower looks better and is larger."
+    )
+    preset: Preset = Field(default="veryfast", description="x264's preset: slower makes smaller files.")

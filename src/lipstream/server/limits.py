@@ -1,0 +1,81 @@
+"""How much work is taken on at once: a fixed number of workers, a fixed number of waiting places, then a clear no."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from lipstream.errors import BusyError, CancelledError
+
+T = TypeVar("T")
+
+RETRY_SECONDS = 5
+"""What clients are told to wait when there is no room, in seconds."""
+
+
+class WorkQueue:
+    """Runs blocking jobs on ``workers`` threads, first come, first served; at most ``waiting`` jobs wait.
+
+    A job is a function of ``cancelled``, itself a function that says whether nobody wants the result any more; the job
+    asks it every few milliseconds and raises :class:`lipstream.errors.CancelledError`. A job keeps its worker until
+    it really ends, so the limits hold even when callers come and go quickly.
+    """
+
+    def __init__(self, *, workers: int, waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="lipstream-job")
+        self._workers = workers
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._flags: set[threading.Event] = set()  # one per job admitted and not ended
+
+    @property
+    def running(self) -> int:
+        """Jobs that have a worker."""
+        return min(len(self._flags), self._workers)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for one."""
+        return max(0, len(self._flags) - self._workers)
+
+    async def run(self, job: Callable[[Callable[[], bool]], T]) -> T:
+        """Wait for a worker, then for the job's result. Cancelling the caller's task cancels the job.
+
+        Raises :class:`BusyError` (``server_busy``) at once when no place is free, and whatever the job raises.
+        """
+        flag = threading.Event()
+        with self._lock:
+            if len(self._flags) >= self._workers + self._waiting:
+                raise BusyError(
+                    "server_busy",
+                    f"The server is working on {self._workers} jobs and {self._waiting} more are waiting. "
+                    f"Try again in {RETRY_SECONDS} seconds.",
+                )
+            self._flags.add(flag)
+
+        def work() -> T:
+            if flag.is_set():
+                raise CancelledError
+            return job(flag.is_set)
+
+        def release(_: Future[T]) -> None:
+            with self._lock:
+                self._flags.discard(flag)
+
+        future = self._pool.submit(work)
+        future.add_done_callback(release)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            flag.set()
+            raise
+
+    def close(self) -> None:
+        """Cancel every job and take no more. Does not wait: each job ends at its next look at ``cancelled``."""
+        with self._lock:
+            for flag in self._flags:
+                flag.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)

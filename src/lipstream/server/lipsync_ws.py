@@ -1,0 +1,174 @@
+"""``/ws/lipsync``: a JSON message with a picture and a recording in, a JSON message with an MP4 out.
+
+A connection has two tasks. The reader takes messages as they come, so that it notices at once when the client
+leaves; the answerer takes them one after the other. Between them is an inbox with a limit on number and bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from lipstream.config import Settings
+from lipstream.errors import BusyError, LipstreamError, RequestError
+from lipstream.server.messages import (
+    Incoming,
+    RequestId,
+    error_text,
+    message_too_large,
+    open_message,
+    progress_text,
+    success_text,
+)
+from lipstream.server.service import Meter, Service, internal_error
+from lipstream.studio import Job
+
+PROGRESS_INTERVAL = 0.1
+"""Least time between two progress messages, in seconds."""
+
+
+def lipsync_routes(service: Service) -> APIRouter:
+    """Both documented paths."""
+    router = APIRouter()
+
+    @router.websocket("/ws/lipsync")
+    @router.websocket("/ws/lip-sync")
+    async def lipsync(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with service.metrics.connections.track_inprogress():
+            await Conversation(websocket, service).run()
+
+    return router
+
+
+Slot = list[str]
+"""A message's text, in a list of one so that whoever reads it can take it out and let go of it."""
+
+
+class Inbox:
+    """Messages that wait for their turn, at most ``connection_queue`` of them and ``max_message_bytes`` together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._items: deque[Slot | LipstreamError] = deque()
+        self._held = 0  # characters, which are bytes in all that is worth sending
+        self._filled = asyncio.Event()
+
+    def put(self, item: Slot | LipstreamError) -> None:
+        """Add a message, or an error to answer in its place. Raises :class:`BusyError` when it is full."""
+        size = _characters(item)
+        full = len(self._items) >= max(1, self._settings.connection_queue)
+        if full or (self._items and self._held + size > self._settings.max_message_bytes):
+            raise BusyError(
+                "server_busy",
+                f"{len(self._items)} messages are already waiting on this connection. "
+                "Wait for answers before sending more.",
+            )
+        self._items.append(item)
+        self._held += size
+        self._filled.set()
+
+    async def get(self) -> Slot | LipstreamError:
+        """Wait for the oldest message and take it out."""
+        while not self._items:
+            self._filled.clear()
+            await self._filled.wait()
+        item = self._items.popleft()
+        self._held -= _characters(item)
+        return item
+
+
+def _characters(item: Slot | LipstreamError) -> int:
+    return 0 if isinstance(item, LipstreamError) else len(item[0])
+
+
+class Conversation:
+    """One client's connection."""
+
+    def __init__(self, websocket: WebSocket, service: Service) -> None:
+        self._websocket = websocket
+        self._service = service
+        self._inbox = Inbox(service.settings)
+
+    async def run(self) -> None:
+        """Answer until the client leaves; then stop what was being done for it."""
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._answer())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+                raise result
+
+    async def _read(self) -> None:
+        while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
+            item = self._accept(message.get("text"))
+            del message  # and item, below: megabytes that must not live until the next message
+            try:
+                self._inbox.put(item)
+            except BusyError as error:
+                await self._refuse(item, error)
+            del item
+
+    def _accept(self, text: str | None) -> Slot | LipstreamError:
+        if text is None:
+            return RequestError("bad_json", "Binary messages are not understood here. Send JSON as a text message.")
+        if len(text) > self._service.settings.max_message_bytes:
+            return message_too_large(self._service.settings)
+        return [text]
+
+    async def _refuse(self, item: Slot | LipstreamError, error: BusyError) -> None:
+        request = (await self._open(item)).id
+        await self._send_error(error, request)
+
+    async def _answer(self) -> None:
+        while True:  # no local name: a finished request's megabytes must not live until the next one
+            await self._reply(await self._open(await self._inbox.get()))
+
+    async def _reply(self, incoming: Incoming) -> None:
+        try:
+            if isinstance(incoming.content, LipstreamError):
+                raise incoming.content
+            await self._perform(incoming.content, incoming.id, progress=incoming.progress)
+        except LipstreamError as error:
+            await self._send_error(error, incoming.id)
+
+    async def _open(self, item: Slot | LipstreamError) -> Incoming:
+        if isinstance(item, LipstreamError):
+            return Incoming(item)
+        try:
+            return await asyncio.to_thread(open_message, item, self._service.settings)
+        except Exception as error:
+            return Incoming(internal_error(error))
+
+    async def _perform(self, job: Job, request: RequestId | None, *, progress: bool) -> None:
+        meter = Meter()
+        reporter = asyncio.create_task(self._report(meter, request)) if progress else None
+        try:
+            text = await self._service.render(job, meter, lambda mp4: success_text(mp4, request))
+        finally:
+            if reporter:
+                reporter.cancel()
+                await asyncio.gather(reporter, return_exceptions=True)
+        if progress:
+            await self._websocket.send_text(progress_text(meter.done, meter.total, request))
+        await self._websocket.send_text(text)
+        self._service.metrics.answered("websocket")
+
+    async def _report(self, meter: Meter, request: RequestId | None) -> None:
+        """Say how far the work is, when it got further. All of it is said by the caller, once."""
+        said = 0
+        while True:
+            await asyncio.sleep(PROGRESS_INTERVAL)
+            if said < meter.done < meter.total:
+                said = meter.done
+                await self._websocket.send_text(progress_text(said, meter.total, request))
+
+    async def _send_error(self, error: LipstreamError, request: RequestId | None) -> None:
+        self._service.metrics.answered("websocket", error.code)
+        await self._websocket.send_text(error_text(error, request))

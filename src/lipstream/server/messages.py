@@ -1,0 +1,244 @@
+"""The messages of ``/ws/lipsync`` and the fields of ``POST /v1/lipsync``: read strictly, answered in words.
+
+A WebSocket message is read in three steps: :func:`read_json` (text → fields), :func:`read_fields` (fields →
+:class:`LipsyncRequest`) and :meth:`LipsyncRequest.job` (base64 → :class:`lipstream.studio.Job`). :func:`open_message`
+does all three and keeps the request's ``id`` for the answer, whichever of them fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, NoReturn, TypeAlias, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lipstream.config import MIB, Settings
+from lipstream.errors import EngineError, ImageError, LipstreamError, RequestError
+from lipstream.media.clock import MAX_FPS, MIN_FPS, frame_rate
+from lipstream.server import base64_text
+from lipstream.studio import EngineName, Job
+
+RequestId: TypeAlias = str | int
+"""What a client may put into ``id``: echoed as it came."""
+
+MAX_ID_LENGTH = 200
+MAX_STRUCTURE = 256
+"""Commas and opening brackets in a message. A request has about twenty and base64 has none, so more is not a
+request; counting them first means that no message can turn into millions of Python objects."""
+MAX_INTEGER_DIGITS = 20
+QUOTED_CHARACTERS = 60
+"""How much of a client's own text is repeated in an error message."""
+
+Padding = Annotated[int, Field(ge=0, le=10_000)]
+
+
+class RenderOptions(BaseModel):
+    """How the video is wanted. Descriptions complete the sentence "The field must be ..."."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    fps: float = Field(
+        default=25.0, ge=MIN_FPS, le=MAX_FPS, allow_inf_nan=False, description=f"a number from {MIN_FPS} to {MAX_FPS}"
+    )
+    pads: Annotated[list[Padding], Field(min_length=4, max_length=4)] = Field(
+        default=[0, 10, 0, 0], description="four whole numbers from 0 to 10000 (pixels: top, bottom, left, right)"
+    )
+    img_size: int = Field(default=96, ge=1, le=4096, description="a whole number from 1 to 4096")
+    batch_size: int = Field(default=128, ge=1, le=4096, description="a whole number from 1 to 4096")
+    no_segmentation: bool = Field(default=False, description="true or false")
+    no_sr: bool = Field(default=False, description="true or false")
+    engine: EngineName = Field(default="auto", description='"auto", "portrait" or "wav2lip"')
+
+    def job_with(self, *, image: bytes, audio: bytes) -> Job:
+        """The work to do with these two files."""
+        top, bottom, left, right = self.pads
+        return Job(
+            image=image,
+            audio=audio,
+            fps=frame_rate(self.fps),
+            engine=self.engine,
+            pads=(top, bottom, left, right),
+            img_size=self.img_size,
+            batch_size=self.batch_size,
+            no_segmentation=self.no_segmentation,
+            no_sr=self.no_sr,
+        )
+
+
+class LipsyncRequest(RenderOptions):
+    """A whole WebSocket request."""
+
+    audio: str = Field(description="the recording's bytes, base64-encoded", repr=False)
+    image: str = Field(description="the picture's bytes, base64-encoded", repr=False)
+    progress: bool = Field(default=False, description="true or false")
+    id: Annotated[str, Field(max_length=MAX_ID_LENGTH)] | int | None = Field(
+        default=None, description=f"text of at most {MAX_ID_LENGTH} characters, or a whole number"
+    )
+
+    def job(self, settings: Settings) -> Job:
+        """The work to do. Decodes the base64, after looking at the picture's size.
+
+        Raises :class:`RequestError` (``bad_base64``, ``bad_field``) and :class:`ImageError` (``image_too_large``).
+        """
+        check_image_bytes(base64_text.decoded_size(self.image), settings)
+        image = base64_text.decode(self.image, "image")
+        return self.job_with(image=image, audio=base64_text.decode(self.audio, "audio"))
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A message after reading: a job, or what is wrong with it."""
+
+    content: Job | LipstreamError
+    """The work to do, or the error to answer with."""
+    id: RequestId | None = None
+    """To be echoed in every answer."""
+    progress: bool = False
+    """The client asked for progress messages."""
+
+
+def open_message(slot: list[str], settings: Settings) -> Incoming:
+    """Read the WebSocket message in ``slot``, which is emptied: the text is freed before its parts are decoded.
+
+    Blocks for as long as decoding takes; raises nothing that a client could cause.
+    """
+    name: RequestId | None = None
+    try:
+        fields = read_json(slot.pop())
+        name = request_id(fields)
+        request = read_fields(LipsyncRequest, fields)
+        return Incoming(request.job(settings), name, request.progress)
+    except LipstreamError as error:
+        return Incoming(error, name)
+
+
+def read_json(text: str) -> dict[str, object]:
+    """The fields of a message. Raises :class:`RequestError` (``bad_json``) for anything but one JSON object."""
+    if sum(map(text.count, ",[{")) > MAX_STRUCTURE:
+        raise RequestError("bad_json", "The message has far more values than a request has. Send one JSON object.")
+    try:
+        fields = json.loads(text, object_pairs_hook=_unique, parse_int=_integer)
+    except (ValueError, RecursionError) as error:
+        reason = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
+        raise RequestError("bad_json", f"The message is not JSON{reason}. Send one JSON object as text.") from None
+    if not isinstance(fields, dict):
+        raise RequestError("bad_json", 'The message must be a JSON object such as {"audio": "...", "image": "..."}.')
+    return cast("dict[str, object]", fields)
+
+
+def request_id(fields: Mapping[str, object]) -> RequestId | None:
+    """The ``id`` to answer with, if there is a valid one."""
+    value = fields.get("id")
+    if isinstance(value, str) and len(value) <= MAX_ID_LENGTH:
+        return value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+Options = TypeVar("Options", bound=RenderOptions)
+
+
+def read_fields(model: type[Options], fields: Mapping[str, object]) -> Options:
+    """Check every field. Raises :class:`RequestError` (``unknown_field``, ``missing_field``, ``bad_field``,
+    ``fps_out_of_range``, ``negative_pads``) or :class:`EngineError` (``engine_unknown``), with the field's name."""
+    for name in fields:
+        if name not in model.model_fields:
+            raise unknown_field(name, list(model.model_fields))
+    for name, field in model.model_fields.items():
+        if field.is_required() and name not in fields:
+            raise missing_field(name, field.description)
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        _refuse(model, str(first["loc"][0]), first["type"], fields)
+
+
+def unknown_field(name: str, known: list[str]) -> RequestError:
+    """The error for a field that does not exist."""
+    return RequestError("unknown_field", f"There is no field {_quote(name)}. The fields are: {', '.join(known)}.")
+
+
+def missing_field(name: str, content: str | None) -> RequestError:
+    """The error for a field that has to be there; ``content`` says what it holds."""
+    return RequestError("missing_field", f'The field "{name}" is missing; it holds {content}.')
+
+
+def check_image_bytes(size: int, settings: Settings) -> None:
+    """Raises :class:`ImageError` (``image_too_large``) when a picture file of ``size`` bytes is not to be decoded."""
+    if size > settings.max_image_bytes:
+        raise ImageError(
+            "image_too_large",
+            f"The picture has {size / MIB:.1f} MiB; at most {settings.max_image_bytes / MIB:.1f} MiB are accepted. "
+            "Make it smaller or save it as JPEG.",
+        )
+
+
+def message_too_large(settings: Settings) -> RequestError:
+    """The error for a message or an upload over the limit."""
+    return RequestError(
+        "message_too_large",
+        f"The message is too large; at most {settings.max_message_bytes / MIB:.1f} MiB are accepted. "
+        "Send the recording compressed (FLAC, MP3, M4A, Opus) or a smaller picture.",
+    )
+
+
+def success_text(video: bytes, request: RequestId | None) -> str:
+    """The answer with the MP4. Base64 needs no escaping, so the long text is only joined."""
+    tail = "}" if request is None else f', "id": {json.dumps(request)}}}'
+    return "".join(('{"status": "success", "video": "', *base64_text.encode(video), '"', tail))
+
+
+def progress_text(done: int, total: int, request: RequestId | None) -> str:
+    """How far the work is, in frames."""
+    return _text({"status": "progress", "done": done, "total": total}, request)
+
+
+def error_text(error: LipstreamError, request: RequestId | None) -> str:
+    """What is wrong and what to do."""
+    return _text(error_fields(error), request)
+
+
+def error_fields(error: LipstreamError) -> dict[str, object]:
+    """An error as JSON fields, the same over WebSocket and HTTP."""
+    return {"status": "error", "message": error.message, "code": error.code}
+
+
+def _text(fields: dict[str, object], request: RequestId | None) -> str:
+    return json.dumps(fields if request is None else {**fields, "id": request})
+
+
+def _refuse(model: type[RenderOptions], name: str, kind: str, fields: Mapping[str, object]) -> NoReturn:
+    """Raise the error for a field whose value is not what its description says; ``kind`` is pydantic's error type."""
+    need = model.model_fields[name].description
+    got = _quote(fields[name])
+    if name == "engine" and isinstance(fields[name], str):
+        raise EngineError("engine_unknown", f"There is no engine {got}. Use {need}.")
+    code = {
+        ("fps", "greater_than_equal"): "fps_out_of_range",
+        ("fps", "less_than_equal"): "fps_out_of_range",
+        ("fps", "finite_number"): "fps_out_of_range",
+        ("pads", "greater_than_equal"): "negative_pads",
+    }.get((name, kind), "bad_field")
+    raise RequestError(code, f'The field "{name}" must be {need}, not {got}.')
+
+
+def _quote(value: object) -> str:
+    """A client's value in an error message, shortened."""
+    text = json.dumps(value[:QUOTED_CHARACTERS] if isinstance(value, str) else value)
+    return text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}..."
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestError("bad_json", f"The field {_quote(twice)} is there more than once. Send each field once.")
+    return fields
+
+
+def _integer(digits: str) -> int | float:
+    """Integers with too many digits become floats, which no field takes for an integer; ``int`` would be slow."""
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else float(digits)

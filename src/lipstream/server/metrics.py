@@ -1,0 +1,39 @@
+"""What the server counts, for Prometheus. Every application has a registry of its own, so there can be several."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from lipstream.server.limits import WorkQueue
+
+SECONDS_BUCKETS = (0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """Counters and gauges under ``lipstream_``."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        registry = self._registry
+        self._requests = Counter("lipstream_requests", "Requests answered.", ["transport", "status"], registry=registry)
+        self._errors = Counter("lipstream_errors", "Errors answered, by code.", ["code"], registry=registry)
+        self.job_seconds = Histogram(
+            "lipstream_job_seconds", "Time from worker to MP4.", buckets=SECONDS_BUCKETS, registry=registry
+        )
+        self.frames = Counter("lipstream_frames", "Video frames made.", registry=registry)
+        self.connections = Gauge("lipstream_websocket_connections", "Open WebSockets.", registry=registry)
+        running = Gauge("lipstream_jobs_running", "Jobs that have a worker.", registry=registry)
+        running.set_function(lambda: queue.running)
+        waiting = Gauge("lipstream_jobs_waiting", "Jobs that wait for a worker.", registry=registry)
+        waiting.set_function(lambda: queue.waiting)
+
+    def answered(self, transport: str, error_code: str | None = None) -> None:
+        """Count an answer: success, or an error with its code."""
+        self._requests.labels(transport, "error" if error_code else "success").inc()
+        if error_code:
+            self._errors.labels(error_code).inc()
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)

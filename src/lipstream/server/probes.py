@@ -1,0 +1,36 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: what watches the server asks here."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from lipstream.server.service import Service
+
+
+def probe_routes(service: Service) -> APIRouter:
+    """Endpoints for load balancers, orchestrators and Prometheus."""
+    router = APIRouter()
+
+    @router.get("/healthz", summary="Is the process alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Is it ready for work", responses={503: {"description": "Not yet, and why."}})
+    async def readyz() -> JSONResponse:
+        if service.state == "ready":
+            studio = await service.studio()
+            return JSONResponse({"status": "ready", "engines": studio.engines})
+        answer: dict[str, str] = {"status": service.state}
+        if service.problem:
+            answer |= {"message": service.problem.message, "code": service.problem.code}
+        return JSONResponse(answer, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

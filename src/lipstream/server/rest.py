@@ -1,0 +1,231 @@
+"""``POST /v1/lipsync``: the same job as over the WebSocket, as a form upload that answers with the MP4 itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from lipstream.config import Settings
+from lipstream.errors import BusyError, CancelledError, LipstreamError, RequestError
+from lipstream.server.limits import RETRY_SECONDS
+from lipstream.server.messages import (
+    RenderOptions,
+    check_image_bytes,
+    error_fields,
+    message_too_large,
+    missing_field,
+    read_fields,
+    unknown_field,
+)
+from lipstream.server.service import Meter, Service
+from lipstream.studio import Job
+
+FILES = {"image": "the picture, as a file", "audio": "the recording, as a file"}
+MAX_PARTS = 32
+MAX_FIELD_BYTES = 4096
+DISCARD_SECONDS = 5.0
+"""How long the rest of an upload that is too large is read and thrown away. Most clients only look at the answer once
+they have sent everything, so closing at once would show them a broken connection instead of the reason."""
+
+STATUS = {
+    "bad_json": HTTPStatus.BAD_REQUEST,
+    "bad_form": HTTPStatus.BAD_REQUEST,
+    "message_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "image_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "audio_too_long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "not_a_form": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "not_an_image": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "not_audio": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "no_audio_stream": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "engine_unavailable": HTTPStatus.NOT_IMPLEMENTED,
+    "server_busy": HTTPStatus.SERVICE_UNAVAILABLE,
+    "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
+    "cancelled": HTTPStatus.SERVICE_UNAVAILABLE,
+    "model_missing": HTTPStatus.SERVICE_UNAVAILABLE,
+    "model_damaged": HTTPStatus.SERVICE_UNAVAILABLE,
+    "model_download_failed": HTTPStatus.SERVICE_UNAVAILABLE,
+    "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""HTTP status of each error code; all others are 422: understood, but not usable."""
+
+
+def rest_routes(service: Service) -> APIRouter:
+    """The upload endpoint and the limits it has."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post(
+        "/lipsync",
+        summary="A picture and a recording in, a talking video out",
+        response_class=Response,
+        responses=_responses(),
+        openapi_extra={"requestBody": _request_body()},
+    )
+    async def lipsync(request: Request) -> Response:
+        try:
+            job = await _read_job(request, service.settings)
+            mp4 = await _while_connected(request, service, job)
+        except LipstreamError as error:
+            service.metrics.answered("http", error.code)
+            return error_response(error)
+        service.metrics.answered("http")
+        return Response(mp4, media_type="video/mp4")
+
+    @router.get("/limits", summary="What this server accepts")
+    def limits() -> dict[str, int | float]:
+        names = ("max_message_bytes", "max_image_bytes", "max_image_pixels", "max_audio_seconds")
+        return {name: getattr(service.settings, name) for name in names}
+
+    return router
+
+
+def error_response(error: LipstreamError) -> JSONResponse:
+    """An error as the same JSON that the WebSocket answers, with the status that fits its code."""
+    headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, BusyError) else None
+    status = STATUS.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return JSONResponse(error_fields(error), status_code=status, headers=headers)
+
+
+async def _while_connected(request: Request, service: Service, job: Job) -> bytes:
+    """Render, and stop when the client leaves."""
+    rendering = asyncio.create_task(service.render(job, Meter(), bytes))
+    leaving = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait([rendering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if rendering.done():
+            return rendering.result()
+        raise CancelledError
+    finally:
+        rendering.cancel()
+        leaving.cancel()
+        await asyncio.gather(rendering, leaving, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _read_job(request: Request, settings: Settings) -> Job:
+    form = await _read_form(request, settings)
+    try:
+        texts, files = _sort_parts(form)
+        options = read_fields(RenderOptions, {name: _value(name, text) for name, text in texts.items()})
+        for name, content in FILES.items():
+            if name not in files:
+                raise missing_field(name, content)
+        check_image_bytes(files["image"].size or 0, settings)
+        return options.job_with(image=await files["image"].read(), audio=await files["audio"].read())
+    finally:
+        await form.close()
+
+
+async def _read_form(request: Request, settings: Settings) -> FormData:
+    """The parts of the upload; files over a megabyte wait on disk, as Starlette does it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+        raise RequestError("not_a_form", 'Send the files as multipart/form-data, in the fields "image" and "audio".')
+    upload = _Upload(request, settings.max_message_bytes)
+    parser = MultiPartParser(
+        request.headers, upload.chunks(), max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=MAX_FIELD_BYTES
+    )
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        await upload.discard()
+        if upload.too_large:
+            raise message_too_large(settings) from None
+        raise RequestError("bad_form", f"The form cannot be read: {error.message}") from None
+
+
+class _Upload:
+    """A request's body, up to a limit."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._stream = request.stream()
+        self._limit = limit
+        announced = request.headers.get("content-length", "")
+        self.too_large = announced.isdecimal() and int(announced) > limit
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body. Ends with :class:`MultiPartException`, upon which the parser closes its files, over the limit."""
+        received = 0
+        while not self.too_large:
+            chunk = await anext(self._stream, None)
+            if chunk is None:
+                return
+            received += len(chunk)
+            self.too_large = received > self._limit
+            yield chunk
+        raise MultiPartException("too large")
+
+    async def discard(self) -> None:
+        """Read what is left, for a while."""
+
+        async def drain() -> None:
+            async for _ in self._stream:
+                pass
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(drain(), DISCARD_SECONDS)
+
+
+def _sort_parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:
+    """Text fields and files by name. A field without text counts as not sent: browsers send empty ones so."""
+    known = [*FILES, *RenderOptions.model_fields]
+    texts: dict[str, str] = {}
+    files: dict[str, UploadFile] = {}
+    for name, value in form.multi_items():
+        if name not in known:
+            raise unknown_field(name, known)
+        if name in texts or name in files:
+            raise RequestError("bad_field", f'The field "{name}" is there more than once. Send each field once.')
+        if isinstance(value, str) and name in FILES:
+            raise RequestError("bad_field", f'The field "{name}" must be {FILES[name]}, not text.')
+        if isinstance(value, str):
+            texts |= {name: value.strip()} if value.strip() else {}
+        elif name in FILES:
+            files[name] = value
+        else:
+            raise RequestError("bad_field", f'The field "{name}" must be text, not a file.')
+    return texts, files
+
+
+def _value(name: str, text: str) -> object:
+    """What a form's text stands for: JSON for numbers, lists and booleans, the text itself otherwise."""
+    if name == "pads" and not text.startswith("["):
+        text = f"[{text}]"
+    try:
+        return json.loads(text) if name != "engine" and len(text) <= 100 else text
+    except (ValueError, RecursionError):
+        return text
+
+
+def _request_body() -> dict[str, Any]:
+    schema = RenderOptions.model_json_schema()
+    files = {name: {"type": "string", "format": "binary", "description": content} for name, content in FILES.items()}
+    form = {"type": "object", "required": list(FILES), "properties": files | schema["properties"]}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    error = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("status", "message", "code")},
+        "required": ["status", "message", "code"],
+    }
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The video: H.264 and AAC in MP4.", "content": {"video/mp4": {}}}
+    }
+    for status in sorted({*STATUS.values(), HTTPStatus.UNPROCESSABLE_ENTITY}):
+        codes = ", ".join(code for code in STATUS if STATUS[code] is status) or "all other codes"
+        description = f"{status.phrase}: {codes}"
+        answers[int(status)] = {"description": description, "content": {"application/json": {"schema": error}}}
+    return answers

@@ -1,0 +1,52 @@
+"""``lipstream serve``: uvicorn with the options that the application wants and cannot set from inside."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
+
+from lipstream.config import MIB, Settings
+from lipstream.server.app import create_app
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 3
+"""How long running HTTP requests may go on after the server is told to stop; WebSockets are closed at once."""
+
+_EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
+
+
+def run(settings: Settings) -> None:
+    """Serve until interrupted. Blocks."""
+    config = server_config(settings)
+    host = "localhost" if settings.host in _EVERYWHERE else settings.host
+    if settings.port:
+        logger.info("The page will be at http://%s:%d/", host, settings.port)
+    uvicorn.Server(config).run()
+
+
+def server_config(settings: Settings) -> uvicorn.Config:
+    """uvicorn's configuration for these settings."""
+    return uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        log_config=_logging(settings.log_level),
+        # A little over our own limit, so that a message a little too large gets our answer and not just a closed door.
+        ws_max_size=settings.max_message_bytes + MIB,
+        # Base64 of compressed media deflates by a quarter, at more CPU than the network ever costs.
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def _logging(level: str) -> dict[str, Any]:
+    """uvicorn's logging, and ours the same way."""
+    config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
+    config["loggers"]["lipstream"] = {"handlers": ["default"], "level": level.upper(), "propagate": False}
+    return config

@@ -1,0 +1,59 @@
+// Files dropped anywhere on the page or pasted into it, handed to the part they belong to.
+
+import { byId } from "./dom.js";
+
+/**
+ * @param {{picture: (file: File) => void, speech: (file: File) => void, unknown: (file: File) => void}} take
+ *   who takes which file; a file of no clear kind goes to the part it was dropped on, elsewhere to `unknown`
+ * @param {() => boolean} busy  while true, files are ignored
+ */
+export function acceptFiles(take, busy) {
+  const parts = { picture: byId("picture"), speech: byId("speech") };
+  const partAt = (target) => Object.keys(parts).find((name) => parts[name].contains(target));
+  let depth = 0; // dragenter and dragleave come for every child; the drag has left the page when they balance
+
+  const mark = (target) => {
+    document.body.classList.toggle("dragging", depth > 0);
+    for (const name of Object.keys(parts)) parts[name].classList.toggle("drop-target", depth > 0 && parts[name].contains(target));
+  };
+  const deliver = (files, target) => {
+    if (busy()) return;
+    const taken = new Set();
+    for (const file of files) {
+      const kind = kindOf(file) ?? partAt(target) ?? "unknown";
+      if (!taken.has(kind)) take[kind](file);
+      taken.add(kind);
+    }
+  };
+
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragenter", (event) => {
+    if (!carriesFiles(event)) return;
+    depth += 1;
+    mark(event.target);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!carriesFiles(event)) return;
+    depth = Math.max(0, depth - 1);
+    if (depth === 0) mark(null);
+  });
+  document.addEventListener("dragover", (event) => {
+    if (carriesFiles(event)) event.preventDefault(); // says that a drop is welcome
+  });
+  document.addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault(); // or the browser would leave the page and show the file
+    depth = 0;
+    mark(null);
+    deliver(event.dataTransfer.files, event.target);
+  });
+  document.addEventListener("paste", (event) => {
+    if (event.clipboardData?.files.length) deliver(event.clipboardData.files, event.target);
+  });
+}
+
+function kindOf(file) {
+  if (file.type.startsWith("image/")) return "picture";
+  if (file.type.startsWith("audio/") || file.type.startsWith("video/")) return "speech";
+  return undefined;
+}

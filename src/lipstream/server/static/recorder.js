@@ -1,0 +1,84 @@
+// The microphone: starts, reports its level while it records, stops, and gives the recording as a file.
+
+const FORMATS = [
+  ["audio/webm;codecs=opus", "webm"],
+  ["audio/mp4", "m4a"],
+  ["audio/ogg;codecs=opus", "ogg"],
+];
+const LEVEL_EVERY_MS = 60;
+
+/** Why recording did not start, in words. */
+export class MicrophoneError extends Error {}
+
+export class Recording {
+  #stream;
+  #context;
+  #recorder;
+  #timer;
+  #parts = [];
+
+  /**
+   * Asks for the microphone and starts.
+   *
+   * @param {(level: number, seconds: number) => void} onLevel  peak of the last stretch in 0…1, and the time so far
+   * @throws {MicrophoneError}
+   */
+  static async start(onLevel) {
+    if (!navigator.mediaDevices?.getUserMedia || !window.MediaRecorder) {
+      throw new MicrophoneError("Browsers lend the microphone only to pages on localhost or https. Open the page there, or choose a file.");
+    }
+    const format = FORMATS.find(([type]) => MediaRecorder.isTypeSupported(type));
+    if (!format) throw new MicrophoneError("This browser cannot record sound. Choose a file instead.");
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    } catch (error) {
+      throw new MicrophoneError(refusal(error));
+    }
+    return new Recording(stream, format, onLevel);
+  }
+
+  constructor(stream, [type, extension], onLevel) {
+    this.#stream = stream;
+    this.extension = extension;
+    this.#recorder = new MediaRecorder(stream, { mimeType: type, audioBitsPerSecond: 128_000 });
+    this.#recorder.ondataavailable = ({ data }) => this.#parts.push(data);
+    this.#recorder.start(1000);
+    this.#meter(onLevel);
+  }
+
+  #meter(onLevel) {
+    this.#context = new AudioContext();
+    const analyser = this.#context.createAnalyser();
+    analyser.fftSize = 4096;
+    this.#context.createMediaStreamSource(this.#stream).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize);
+    const begin = performance.now();
+    this.#timer = setInterval(() => {
+      analyser.getFloatTimeDomainData(samples);
+      onLevel(samples.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0), (performance.now() - begin) / 1000);
+    }, LEVEL_EVERY_MS);
+  }
+
+  /** Stops, gives the microphone back and returns what was recorded. */
+  async stop() {
+    clearInterval(this.#timer);
+    if (this.#recorder.state !== "inactive") {
+      await new Promise((resolve) => {
+        this.#recorder.onstop = resolve;
+        this.#recorder.stop();
+      });
+    }
+    this.#stream.getTracks().forEach((track) => track.stop());
+    await this.#context.close();
+    const type = this.#recorder.mimeType;
+    return new File(this.#parts, `Recording.${this.extension}`, { type });
+  }
+}
+
+function refusal(error) {
+  if (error.name === "NotAllowedError") return "The browser was not allowed to use the microphone. Allow it in the address bar, or choose a file.";
+  if (error.name === "NotFoundError") return "No microphone was found. Connect one, or choose a file.";
+  if (error.name === "NotReadableError") return "The microphone cannot be opened; another program may be using it.";
+  return `The browser cannot open the microphone (${error.message || error.name}).`;
+}

@@ -1,0 +1,111 @@
+"""The example client as a user runs it: a process, its output, its exit code, the file it saves."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from lipstream.config import Settings
+from tests.live_server import LiveServer, running_server
+from tests.media import noisy_vowels, wav_bytes
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LiveServer]:
+    with running_server(Settings()) as live:
+        yield live
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the client is copied to and run: it needs nothing but itself and ``websockets``."""
+    shutil.copy(ROOT / "client.py", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def portrait(astronaut: NDArray[np.uint8], tmp_path: Path) -> Path:
+    path = tmp_path / "astronaut.jpg"
+    Image.fromarray(np.ascontiguousarray(astronaut[:256, 100:340, ::-1])).save(path)
+    return path
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    path = tmp_path / "speech.wav"
+    path.write_bytes(wav_bytes(noisy_vowels(0.4), 16_000))
+    return path
+
+
+def client(folder: Path, server: LiveServer | None, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    url = ["--url", server.websocket_url()] if server else []
+    command = [sys.executable, "client.py", *map(str, arguments), *url]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def frames_and_size(path: Path) -> tuple[int, int, int]:
+    with av.open(str(path)) as file:
+        video = file.streams.video[0]
+        return sum(1 for _ in file.decode(video)), video.width, video.height
+
+
+def test_two_files_and_a_name(folder: Path, server: LiveServer, portrait: Path, speech: Path) -> None:
+    done = client(folder, server, portrait, speech, "-o", "talking.mp4", "--fps", "30")
+    assert done.returncode == 0, done.stderr
+    assert "12 of 12 frames" in done.stdout
+    assert "Saved talking.mp4" in done.stdout
+    assert frames_and_size(folder / "talking.mp4") == (12, 240, 256)
+
+
+def test_the_documented_folders(folder: Path, server: LiveServer, portrait: Path, speech: Path) -> None:
+    for name, path in (("input_image", portrait), ("input_audios", speech)):
+        (folder / name).mkdir()
+        shutil.copy(path, folder / name)
+        (folder / name / ".hidden").touch()
+    done = client(folder, server)
+    assert done.returncode == 0, done.stderr
+    assert frames_and_size(folder / "output.mp4") == (10, 240, 256)
+
+
+def test_the_sample_when_there_is_nothing_else(folder: Path, server: LiveServer) -> None:
+    done = client(folder, server)
+    assert done.returncode == 0, done.stderr
+    frames, *size = frames_and_size(folder / "output.mp4")
+    assert size == [512, 512]
+    assert frames > 25
+
+
+def test_what_the_server_refuses_is_said_in_words(folder: Path, server: LiveServer, speech: Path) -> None:
+    done = client(folder, server, speech, speech)
+    assert done.returncode == 3
+    assert "(not_an_image)" in done.stderr
+    assert not (folder / "output.mp4").exists()
+
+
+def test_no_server(folder: Path, portrait: Path, speech: Path) -> None:
+    done = client(folder, None, portrait, speech, "--url", "ws://127.0.0.1:9/ws/lipsync")
+    assert done.returncode == 1
+    assert "No connection to ws://127.0.0.1:9/ws/lipsync" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["missing.jpg"], ["--fps", "fast"], ["--no-such-option"]])
+def test_wrong_usage(folder: Path, arguments: list[str]) -> None:
+    assert client(folder, None, *arguments).returncode == 2
+
+
+def test_help(folder: Path) -> None:
+    done = client(folder, None, "--help")
+    assert done.returncode == 0
+    assert "ws://localhost:8000/ws/lipsync" in done.stdout
