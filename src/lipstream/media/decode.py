@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -24,6 +25,8 @@ MAX_RATE = 768_000
 _KINDS = "WAV, MP3, M4A/AAC, Ogg, Opus, FLAC, WebM or a video with sound"
 
 _LONGEST_AAC_FRAME = 2_048  # samples; twice the usual with spectral band replication
+
+_LARGEST_PCM_SAMPLE = 8 * 8  # bytes: eight channels of doubles
 
 _MOST_PLANES = 8  # what an AVFrame holds itself; PyAV reads past the end of longer lists
 
@@ -86,7 +89,7 @@ def decode(data: bytes) -> Iterator[Piece]:
         packets = container.demux(stream)
         while True:
             try:
-                frames = next(packets).decode()
+                frames = _frames(next(packets), stream)
             except StopIteration:
                 break
             except (av.error.FFmpegError, ValueError):
@@ -100,6 +103,20 @@ def decode(data: bytes) -> Iterator[Piece]:
                     damaged = True
     if damaged and not heard:
         raise not_audio()
+
+
+def _frames(packet: av.Packet[av.AudioStream], stream: av.AudioStream) -> list[av.AudioFrame]:
+    """A packet's frames. FFmpeg 8.0 refuses a whole PCM packet for a part of a sample at its end: that part is cut."""
+    try:
+        return packet.decode()
+    except av.error.InvalidDataError:
+        if not stream.codec_context.name.startswith("pcm_"):
+            raise
+    data = bytes(packet)
+    for excess in range(1, min(len(data), _LARGEST_PCM_SAMPLE)):
+        with suppress(av.error.InvalidDataError):
+            return stream.codec_context.decode(av.Packet(data[:-excess]))
+    raise av.error.InvalidDataError(0, "no whole sample")
 
 
 def padding(data: bytes, samples: int, rate: int, last: Piece) -> int:
