@@ -21,6 +21,7 @@ def render(
     recording: Recording,
     fps: Fraction,
     *,
+    batch: int = 1,
     encoding: Encoding | None = None,
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -28,10 +29,12 @@ def render(
     """The actor speaking the recording, as an MP4: H.264 yuv420p and AAC, index in front, ceil(duration × fps) frames.
 
     Blocks until done. Memory does not grow with the length beyond the file itself: audio is decoded, spoken and
-    encoded block by block. ``cancelled`` is asked before every frame. Raises :class:`lipstream.errors.CancelledError`.
+    encoded block by block. ``batch`` frames may be computed together. ``cancelled`` is asked before every frame.
+
+    Raises :class:`lipstream.errors.CancelledError`.
     """
     total = frame_count(recording.samples, recording.sample_rate, fps)
-    session = Session(actor, sample_rate=recording.sample_rate, fps=fps)
+    session = Session(actor, sample_rate=recording.sample_rate, fps=fps, batch=batch)
     video = TalkingVideo(actor.avatar.picture, fps, recording, encoding)
 
     def show(frames: Iterable[Frame]) -> None:

@@ -14,14 +14,14 @@ behind that line makes the same calls with the same arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.base import SPEECH_RATE, Actor, Patch, Performance
+from lipstream.engines.base import SPEECH_RATE, Actor, Liveliness, Patch, still
 from lipstream.media.clock import frame_count, frame_time
 from lipstream.media.resample import Resampler
 
@@ -42,20 +42,30 @@ class Frame:
 
 
 class Session:
-    """One avatar speaking one utterance after another. Not thread-safe; does no I/O.
+    """One avatar speaking one utterance after another, without a jump between them. Not thread-safe; does no I/O.
 
-    ``sample_rate`` is that of the audio pushed, in Hz, from 8000 to 192000 or whatever the recording has.
+    ``sample_rate`` is that of the audio pushed, in Hz, from 8000 to 192000 or whatever the recording has. ``life`` is
+    asked once for every frame that is drawn; ``batch`` frames may be held back to be computed together (see
+    :class:`lipstream.engines.base.Actor`).
     """
 
-    def __init__(self, actor: Actor, *, sample_rate: int, fps: Fraction) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        *,
+        sample_rate: int,
+        fps: Fraction,
+        life: Callable[[], Liveliness] = still,
+        batch: int = 1,
+    ) -> None:
         self.actor = actor
         self.sample_rate = sample_rate
         self.fps = fps
         self._block = max(1, int(sample_rate * BLOCK_SECONDS))
+        self._performance = actor.perform(fps, life, batch=batch)
         self._begin()
 
     def _begin(self) -> None:
-        self._performance: Performance = self.actor.perform(self.fps)
         self._resampler = Resampler(self.sample_rate, SPEECH_RATE)
         self._pending = np.zeros(0, np.float32)
         self._samples = 0
@@ -84,7 +94,12 @@ class Session:
 
     def clear(self) -> None:
         """Forget what was heard and not yet shown (barge-in); the next audio begins a new utterance."""
+        self._performance.clear()
         self._begin()
+
+    def idle(self) -> Patch:
+        """A picture without speech, at any time: the mouth eases to rest. What was heard stays known."""
+        return self._performance.idle()
 
     def _number(self, patches: Iterator[Patch], limit: int | None = None) -> Iterator[Frame]:
         for patch in patches:

@@ -4,14 +4,14 @@ Three small steps, each kept by whoever owns it::
 
     engine = PortraitEngine(...)          # one per process: loads the networks
     actor = engine.prepare(avatar)        # one per avatar: all that does not depend on the audio; shared, immutable
-    performance = actor.perform(fps)      # one per utterance: state of the audio heard so far
+    performance = actor.perform(fps)      # one per listener: state of the audio heard so far
 
 Audio for engines is mono float32 at :data:`SPEECH_RATE`. Frames come out in order, as soon as enough audio is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -37,15 +37,68 @@ class Patch:
     """(height, width, 3) BGR, height and width even. Not changed after it is handed out."""
 
 
+@dataclass(frozen=True)
+class Liveliness:
+    """What a living head does besides speaking, at one instant. Angles as in :class:`lipstream.face.pose.Pose`.
+
+    Meant to be small: up to about 1° and 1 % a still picture stands it without the background bending visibly. Engines
+    may limit it, and engines that cannot show it ignore it.
+    """
+
+    yaw: float = 0.0
+    """Turn from the picture's own pose, degrees; positive towards the picture's right."""
+    pitch: float = 0.0
+    """Nod from the picture's own pose, degrees; positive when the nose goes up."""
+    roll: float = 0.0
+    """Tilt from the picture's own pose, degrees; positive clockwise."""
+    x: float = 0.0
+    """Shift to the right, inter-ocular distances."""
+    y: float = 0.0
+    """Shift downwards, inter-ocular distances."""
+    scale: float = 1.0
+    """Size relative to the picture's own."""
+    breath: float = 0.0
+    """0 = breathed out, as in the picture, to 1 = breathed in: shoulders and chest rise."""
+    blink: float = 0.0
+    """0 = eyes open, as in the picture, to 1 = closed."""
+
+
+STILL = Liveliness()
+"""As in the picture."""
+
+
+def still() -> Liveliness:
+    """The life of a picture: none."""
+    return STILL
+
+
 class Performance(Protocol):
-    """One utterance. Not thread-safe: it belongs to one session."""
+    """One utterance, or one after another, of one speaker. Not thread-safe: it belongs to one session.
+
+    Frames are drawn when the iterators are advanced, never ahead.
+    """
 
     def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
         """Hear more audio, (n,) float32 in [-1, 1] at :data:`SPEECH_RATE`; give the frames that are certain now."""
         ...
 
     def finish(self, frames: int) -> Iterator[Patch]:
-        """The audio is over: give the rest, so that there are ``frames`` in all since the beginning."""
+        """The audio is over: give the rest, so that there are ``frames`` in all since the utterance began.
+
+        What is pushed afterwards begins another utterance.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Forget the audio heard; what is pushed next begins another utterance."""
+        ...
+
+    def idle(self) -> Patch:
+        """One frame without speech, at any time: the mouth eases from what was drawn last to rest.
+
+        Speech that comes after it, in the same utterance or in another, eases in likewise. The audio heard stays known,
+        so a sender that is late loses nothing.
+        """
         ...
 
 
@@ -54,11 +107,20 @@ class Actor(Protocol):
 
     @property
     def avatar(self) -> Avatar:
-        """What this actor looks like at rest."""
+        """Whom this actor plays."""
         ...
 
-    def perform(self, fps: Fraction) -> Performance:
-        """Begin an utterance at ``fps`` frames per second."""
+    @property
+    def nbytes(self) -> int:
+        """Memory that goes when this actor goes, for whoever keeps many; bytes."""
+        ...
+
+    def perform(self, fps: Fraction, life: Callable[[], Liveliness] = still, *, batch: int = 1) -> Performance:
+        """Begin an utterance at ``fps`` frames per second. ``life`` is asked once for every frame that is drawn.
+
+        Up to ``batch`` frames may be held back to be computed together, which is faster for large networks; live
+        speech wants 1. It changes a frame by rounding at the most.
+        """
         ...
 
 

@@ -1,23 +1,27 @@
 """The built-in engine: any portrait speaks, without a checkpoint and without a GPU.
 
-    speech → motion.MotionStream → style.Style → renderer.Renderer → Patch
+    speech → motion.MotionStream → style.Style → easing.Ease → renderer.Renderer → Patch
 
 The motion model and all that depends on the portrait are prepared once; a frame is two matrix products and two image
-warps.
+warps. A portrait that is to live between its words is drawn by living.LivingRenderer instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
-from lipstream.engines.base import Patch
-from lipstream.engines.portrait.motion import Motion, MotionModel
+from lipstream.cache import held_bytes
+from lipstream.engines.base import Liveliness, Patch, still
+from lipstream.engines.portrait.easing import Ease
+from lipstream.engines.portrait.living import Life, LivingRenderer, prepare_life
+from lipstream.engines.portrait.motion import Motion, MotionModel, MotionStream
 from lipstream.engines.portrait.phones import AcousticModel
 from lipstream.engines.portrait.renderer import Renderer
 from lipstream.engines.portrait.rig import Rig, build_rig, mesh_columns
@@ -65,33 +69,70 @@ class PortraitActor:
     style: Style
     """How this face moves."""
 
-    def perform(self, fps: Fraction) -> PortraitPerformance:
-        """Begin an utterance at ``fps`` frames per second."""
-        return PortraitPerformance(self, fps)
+    @cached_property
+    def life(self) -> Life:
+        """What it needs to sway, breathe and blink; prepared when it is first asked for."""
+        return prepare_life(self.avatar, self.rig)
+
+    @property
+    def nbytes(self) -> int:
+        """Picture and layers; what life adds is of the same order. Bytes."""
+        return held_bytes(self.avatar) + held_bytes(self.rig)
+
+    def perform(
+        self,
+        fps: Fraction,
+        life: Callable[[], Liveliness] = still,
+        *,
+        batch: int = 1,  # noqa: ARG002  a frame at a time is as fast
+    ) -> PortraitPerformance:
+        """Begin an utterance at ``fps`` frames per second. ``life`` is asked once for every frame that is drawn."""
+        return PortraitPerformance(self, fps, life)
 
     @property
     def rest(self) -> Patch:
         """The mouth before, between and after words: closed. On a smiling portrait it differs from the picture."""
-        return _patch(self.rig, Renderer(self.rig), MouthPose.rest(self.rig.columns))
+        return Patch(self.rig.region.x, self.rig.region.y, Renderer(self.rig).draw(MouthPose.rest(self.rig.columns)))
 
 
 class PortraitPerformance:
-    """One utterance of one portrait. Not thread-safe."""
+    """One utterance after another of one portrait. Not thread-safe."""
 
-    def __init__(self, actor: PortraitActor, fps: Fraction) -> None:
+    def __init__(self, actor: PortraitActor, fps: Fraction, life: Callable[[], Liveliness] = still) -> None:
         self._actor = actor
+        self._fps = fps
         self._stream = actor.model.listen(fps)
-        self._renderer = Renderer(actor.rig)
+        self._life = life
+        self._draw = _drawing(actor, life)
+        self._ease = Ease(MouthPose.rest(actor.rig.columns), fps)
+        self._heard = 0
+        # The frame that follows the one drawn last without a jump: of which stream, and its number; idle is no stream.
+        self._next: tuple[MotionStream | None, int] = (self._stream, 0)
 
     def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
         """Hear (n,) float32 at 16 kHz; give the frames that are certain now, each drawn when it is asked for."""
-        return self._draw(self._stream.push(speech))
+        motion = self._stream.push(speech)
+        first, self._heard = self._heard, self._heard + len(motion)
+        return self._frames(motion, self._stream, first)
 
     def finish(self, frames: int) -> Iterator[Patch]:
-        """The audio is over: give the rest, so that there are ``frames`` in all."""
-        return self._draw(self._stream.finish(frames))
+        """The audio is over: give the rest, so that there are ``frames`` in all of this utterance."""
+        rest = self._frames(self._stream.finish(frames), self._stream, self._heard)
+        self.clear()
+        return rest
 
-    def _draw(self, motion: Motion) -> Iterator[Patch]:
+    def clear(self) -> None:
+        """Forget the audio heard; what is pushed next begins another utterance."""
+        self._stream = self._actor.model.listen(self._fps)
+        self._heard = 0
+
+    def idle(self) -> Patch:
+        """One frame without speech: the mouth eases from what was drawn last to rest."""
+        jump = self._next[0] is not None
+        self._next = (None, 0)
+        return self._draw(self._ease.towards(MouthPose.rest(self._actor.rig.columns), jump=jump))
+
+    def _frames(self, motion: Motion, stream: MotionStream, first: int) -> Iterator[Patch]:
         for frame in range(len(motion)):
             pose = self._actor.style.pose(
                 motion.coefficients[frame],
@@ -100,8 +141,15 @@ class PortraitPerformance:
                 float(motion.tongue[frame]),
                 float(motion.speech[frame]),
             )
-            yield _patch(self._actor.rig, self._renderer, pose)
+            jump = self._next != (stream, first + frame)
+            self._next = (stream, first + frame + 1)
+            yield self._draw(self._ease.towards(pose, jump=jump))
 
 
-def _patch(rig: Rig, renderer: Renderer, pose: MouthPose) -> Patch:
-    return Patch(rig.region.x, rig.region.y, renderer.draw(pose))
+def _drawing(actor: PortraitActor, life: Callable[[], Liveliness]) -> Callable[[MouthPose], Patch]:
+    """How this actor's frames are drawn: a still one needs no head."""
+    if life is still:
+        region, renderer = actor.rig.region, Renderer(actor.rig)
+        return lambda pose: Patch(region.x, region.y, renderer.draw(pose))
+    living = LivingRenderer(actor.rig, actor.life)
+    return lambda pose: living.draw(pose, life())

@@ -133,8 +133,8 @@ def _open_edges(mouth: _Straightened) -> tuple[NDArray[np.float64], NDArray[np.f
     span = int(0.03 / ROW_IOD)
     column = np.broadcast_to(np.arange(len(inside))[:, None], inside.shape)
     step = _mean_of(summed, column, column + span) - _mean_of(summed, column - span, column)
-    upper = _path(-step, mouth.inner_upper, reach)
-    lower = _path(step, mouth.inner_lower, reach)
+    upper = smooth_path(-step, mouth.inner_upper, reach)
+    lower = smooth_path(step, mouth.inner_lower, reach)
     return upper, np.maximum(lower, upper)
 
 
@@ -188,10 +188,10 @@ def _darkest_path(mouth: _Straightened) -> NDArray[np.float64]:
     lightness = mouth.lab[..., 0].astype(np.float64)
     middle = (mouth.inner_upper + mouth.inner_lower) / 2
     cost = (lightness - lightness.mean(0)) / (lightness.std() + 1e-3)
-    return _path(cost, middle, int(REACH_IOD / ROW_IOD))
+    return smooth_path(cost, middle, int(REACH_IOD / ROW_IOD))
 
 
-def _path(cost: NDArray[np.float64], expected: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+def smooth_path(cost: NDArray[np.float64], expected: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Smooth left-to-right path of least cost within ``reach`` rows of ``expected``, by dynamic programming."""
     offsets = np.arange(-reach, reach + 1)
     rows = np.clip(np.round(expected)[None].astype(np.intp) + offsets[:, None], 0, len(cost) - 1)

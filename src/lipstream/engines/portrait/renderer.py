@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,19 @@ Part = tuple[int, int, int, int]
 """x, y, width, height in the mouth block."""
 
 
+@dataclass(frozen=True)
+class Sway:
+    """What a moving head does to the mouth, in picture pixels."""
+
+    edges: Floats
+    """(4 * GUARD_POINTS,) motion of the lips' edges, laid out as :attr:`Rig.edges`; or zero."""
+    mouth: tuple[float, float]
+    """Motion of the skull at the mouth."""
+
+
+NO_SWAY = Sway(np.zeros(1, np.float32), (0.0, 0.0))
+
+
 class Renderer:
     """Draws the frames of one performance."""
 
@@ -44,20 +59,27 @@ class Renderer:
         lower = self._moved(rig.layers.lower, rig.region, rig.lower, self._identities[0], pose.weights)
         upper = self._moved(rig.layers.upper, block, rig.upper, self._identities[1], pose.weights)
         top, left = block.y - rig.region.y, block.x - rig.region.x
-        mouth = lower[top : top + block.height, left : left + block.width]
+        self.join(lower[top : top + block.height, left : left + block.width], upper, pose)
+        return _bytes(cv2.cvtColor(lower, cv2.COLOR_BGRA2BGR))
+
+    def join(self, mouth: Pixels, upper: Pixels, pose: MouthPose, sway: Sway = NO_SWAY) -> None:
+        """Put the mouth's inside and the moved upper layer onto ``mouth``, the moved lower layer over the block.
+
+        All are (height, width, 4); ``mouth`` is painted over. ``sway`` is how the head moved besides.
+        """
+        rig = self._rig
         uncovered = _bytes(cv2.bitwise_not(cv2.extractChannel(upper, 3)))
-        clear = self._see_through(mouth, pose)
+        clear = self._see_through(mouth, pose, sway)
         opening = _masked(clear, uncovered)
         part = cv2.boundingRect((opening > 1).astype(np.uint8))
         x, y, width, height = part
         if width > 1 and height > 1:
             here = (slice(y, y + height), slice(x, x + width))
             shade = _masked(_shadow(opening, (x, y, width, height), rig.scale), clear[here])
-            inside = _masked(self._inside((x, y, width, height), pose), shade)
+            inside = _masked(self._inside((x, y, width, height), pose, sway.mouth), shade)
             lips = _masked(mouth[here], _bytes(cv2.bitwise_not(clear[here])))
             mouth[here] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
         mouth[...] = cv2.add(_masked(mouth, uncovered), upper)
-        return _bytes(cv2.cvtColor(lower, cv2.COLOR_BGRA2BGR))
 
     def _moved(self, source: Pixels, lattice: Lattice, columns: Floats, identity: Floats, weights: Floats) -> Pixels:
         """A layer after its motion, (height, width, 4) over the lattice's block."""
@@ -66,10 +88,10 @@ class Renderer:
         maps = sampling_maps(lattice, nodes, (lattice.x, lattice.y), self._rig.layers.supersampling)
         return _bytes(cv2.remap(source, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
-    def _see_through(self, mouth: Pixels, pose: MouthPose) -> Pixels:
+    def _see_through(self, mouth: Pixels, pose: MouthPose, sway: Sway) -> Pixels:
         """What the lower layer lets through, 0…255: only between the lips as they are now, and under biting teeth."""
         rig = self._rig
-        edges = np.append(pose.weights, np.float32(1)) @ rig.edges
+        edges = np.append(pose.weights, np.float32(1)) @ rig.edges + sway.edges
         outline = edges.reshape(-1, 2) - np.array([rig.block.x, rig.block.y], np.float32)
         fixed = np.round(outline * 16).astype(np.int32)
         margin = 2 * max(1, round(GUARD_IOD * rig.scale))
@@ -79,22 +101,27 @@ class Renderer:
         guard = _bytes(cv2.blur(guard, (margin | 1, margin | 1)))
         clear = _masked(_bytes(cv2.bitwise_not(cv2.extractChannel(mouth, 3))), guard)
         if pose.bite > 0:
-            teeth = cv2.bitwise_not(cv2.extractChannel(rig.interior.upper_clear, 0))
+            behind = rig.interior.upper_clear
+            if sway is not NO_SWAY:
+                behind = _shifted(behind, (0, 0, rig.block.width, rig.block.height), *sway.mouth)
+            teeth = cv2.bitwise_not(cv2.extractChannel(behind, 0))
             clear = _bytes(cv2.max(clear, cv2.multiply(teeth, guard, scale=pose.bite / 255)))
         return clear
 
-    def _inside(self, part: Part, pose: MouthPose) -> Pixels:
+    def _inside(self, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
         """Teeth, tongue and darkness behind the lips, for a part of the block."""
         interior, light = self._rig.interior, self._light(pose)
-        jaw_x, jaw_y = (float(d) for d in pose.weights @ self._rig.jaw)
+        skull_x, skull_y = sway
+        opened_x, opened_y = (float(d) for d in pose.weights @ self._rig.jaw)
+        jaw_x, jaw_y = skull_x + opened_x, skull_y + opened_y
         inside = _shifted(interior.jaw, part, jaw_x, jaw_y)
         if pose.tongue > 0:
-            lift = jaw_y * (1 - 0.6 * pose.tongue) - pose.tongue * TONGUE_RISE * self._rig.scale
+            lift = skull_y + opened_y * (1 - 0.6 * pose.tongue) - pose.tongue * TONGUE_RISE * self._rig.scale
             clear = _shifted(interior.tongue_clear, part, jaw_x, lift)
             tongue = _shifted(interior.tongue, part, jaw_x, lift)
             inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), tongue))
-        clear = _shifted(interior.upper_clear, part, 0.0, 0.0)
-        upper = _shifted(interior.upper, part, 0.0, 0.0)
+        clear = _shifted(interior.upper_clear, part, skull_x, skull_y)
+        upper = _shifted(interior.upper, part, skull_x, skull_y)
         inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), upper))
         return _bytes(cv2.multiply(inside, np.array([*light, 0.0])))
 

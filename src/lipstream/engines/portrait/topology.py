@@ -35,3 +35,25 @@ EYES = (
     (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
 )
 """Outlines of the two eye openings."""
+
+UPPER_LIDS = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133),
+    (362, 398, 384, 385, 386, 387, 388, 466, 263),
+)
+"""Edges of the two upper eyelids, from the picture's left to its right."""
+LOWER_LIDS = (
+    (33, 7, 163, 144, 145, 153, 154, 155, 133),
+    (362, 382, 381, 380, 374, 373, 390, 249, 263),
+)
+"""Edges of the lower eyelids, beside the points of :data:`UPPER_LIDS`."""
+UPPER_BROWS = ((70, 63, 105, 66, 107), (336, 296, 334, 293, 300))
+"""Upper edges of the eyebrows, from the picture's left to its right."""
+LOWER_BROWS = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))
+"""Lower edges of the eyebrows."""
+FACE_OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
+"""Outline of the face, from the top of the forehead clockwise in the picture."""
+EARS = (234, 454)
+"""In front of the ears: the depth at which the outline of a head is seen."""

@@ -1,0 +1,264 @@
+"""Speech → the motion of the mouth: phone-state posteriors through a small recurrent network, 50 times a second.
+
+The network (dilated causal convolutions and a gated recurrent unit, ``training/network.py``) was trained on the GRID
+corpus; ``docs/model-card.md`` tells how and how well. It runs here in plain NumPy, one step of 20 ms at a time::
+
+    phones.PhoneStream → steps of 20 ms → coefficients and articulation → frames at any rate by linear interpolation
+
+All sums have the same shapes however the audio is cut, so any chunking of the same audio gives the same bits.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.network import Network, State, sigmoid
+from lipstream.engines.portrait.phones import (
+    BLOCK,
+    DELTA_REACH,
+    HALF_WINDOW,
+    HOP,
+    SAMPLE_RATE,
+    AcousticModel,
+    PhoneStream,
+)
+from lipstream.errors import ModelError
+
+Array = NDArray[np.float32]
+
+STEP_SECONDS = Fraction(BLOCK * HOP, SAMPLE_RATE)
+"""The network gives one mouth per step: 20 ms."""
+STEP_LEAD = 4
+"""A step sees this many blocks of posteriors after its own: 80 ms and the block itself."""
+LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + STEP_SECONDS
+"""Seconds of audio that must follow a frame's own time before the frame is certain, analysis windows, deltas and the
+interpolation between steps included."""
+ARTICULATIONS = ("closed", "lip_bite", "tongue", "speech")
+"""What the network tells besides the coefficients, each as a probability."""
+
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "motion.npz"
+
+_EASE_IN = 6
+"""Steps over which an utterance leaves the resting mouth, 120 ms: the picture before it shows the mouth at rest."""
+_SPEAKING = (0.04, 0.20)
+"""Below the first probability of speech the mouth rests, above the second it moves as the network says."""
+_TOUCHING = (0.50, 0.95)
+"""Above the first probability of touching lips the gap shrinks, above the second there is none."""
+_LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
+_CLOSED, _SPEECH = ARTICULATIONS.index("closed"), ARTICULATIONS.index("speech")
+_SETTLE_STEPS = 200
+"""Steps of silence that precede every utterance."""
+
+
+@dataclass(frozen=True)
+class MotionBasis:
+    """What the coefficients mean: displacements of mesh points from the mouth at rest.
+
+    Frame: origin at mesh point 168 (between the eyes), x along the eyes to the picture's right, y down, z away from the
+    viewer's side as MediaPipe has it; unit = inter-ocular distance (between the eyes' centres). Displacement = mean +
+    Σ coefficient · vector; coefficients of zero are the relaxed closed mouth.
+    """
+
+    points: NDArray[np.int64]
+    """(61,) indices into the face mesh: 20 outer lip, 20 inner lip, 21 jaw and chin."""
+    mean: Array
+    """(61, 3) displacement that belongs to coefficients of zero: all zero."""
+    vectors: Array
+    """(K, 61, 3) orthonormal displacements, the strongest first; each opens the mouth when positive."""
+    canonical: Array
+    """(478, 3) the face the frame was defined on, its mouth at rest."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What the mouth does in m consecutive frames."""
+
+    coefficients: Array
+    """(m, K) of :class:`MotionBasis`; zero = at rest."""
+    closed: Array
+    """(m,) 0…1: how surely the lips touch (b, p, m, silence)."""
+    lip_bite: Array
+    """(m,) 0…1: how surely the lower lip touches the upper teeth (f, v)."""
+    tongue: Array
+    """(m,) 0…1: how surely the tip of the tongue is up (l, th, n, t, d)."""
+    speech: Array
+    """(m,) 0…1: how surely somebody speaks."""
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
+
+
+class MotionModel:
+    """The acoustic model and the network. Immutable: share it between threads and streams."""
+
+    lookahead = LOOKAHEAD
+
+    def __init__(self, acoustic: AcousticModel, network: Network, basis: MotionBasis, closing: Array) -> None:
+        """``closing`` (K,) is how the coefficients change when the lips come one inter-ocular distance closer."""
+        if network.outputs != len(basis.vectors) + len(ARTICULATIONS):
+            raise ValueError("the network does not fit the basis")
+        self.basis = basis
+        self._acoustic = acoustic
+        self._network = network
+        self._mouth = _Mouth(_opening(basis), closing)
+        silence = PhoneStream(acoustic).push(np.zeros(SAMPLE_RATE, np.float32))[-BLOCK:]
+        self._rest = network.state()
+        for _ in range(_SETTLE_STEPS):
+            network.step(silence, self._rest)
+
+    @classmethod
+    def load(cls, acoustic: AcousticModel, weights: Path | None = None) -> MotionModel:
+        """Read the weights, by default the ones that come with lipstream.
+
+        Raises :class:`ModelError` (``model_missing``, ``model_damaged``).
+        """
+        path = weights or DEFAULT_WEIGHTS
+        arrays = _read_weights(path)
+        try:
+            basis = MotionBasis(
+                points=arrays["basis.points"].astype(np.int64),
+                mean=np.zeros(arrays["basis.vectors"].shape[1:], np.float32),
+                vectors=arrays["basis.vectors"].astype(np.float32),
+                canonical=arrays["basis.canonical"].astype(np.float32),
+            )
+            return cls(acoustic, Network(arrays), basis, arrays["closing"].astype(np.float32))
+        except (KeyError, ValueError, IndexError) as error:
+            raise _damaged(path) from error
+
+    def listen(self, fps: Fraction) -> MotionStream:
+        """Begin an utterance at ``fps`` frames per second, more than 0."""
+        return MotionStream(self._acoustic, self._network, self._mouth, self._rest, fps)
+
+
+class MotionStream:
+    """The mouth of one utterance. Not thread-safe."""
+
+    def __init__(self, acoustic: AcousticModel, network: Network, mouth: _Mouth, rest: State, fps: Fraction) -> None:
+        """Use :meth:`MotionModel.listen`."""
+        if fps <= 0:
+            raise ValueError(f"fps must be positive, not {fps}")
+        self._phones = PhoneStream(acoustic)
+        self._network = network
+        self._mouth = mouth
+        self._state = rest.copy()
+        self._steps_per_frame = 1 / (STEP_SECONDS * fps)
+        self._frame = 0
+        self._steps: list[Array] = []
+        self._next_step = -STEP_LEAD
+
+    def push(self, speech: NDArray[np.float32]) -> Motion:
+        """Hear (n,) float32 samples in [-1, 1] at 16 kHz, n ≥ 0; give the frames that are certain by now."""
+        self._listen(speech)
+        return self._motion(self._ready_frames(None))
+
+    def finish(self, frames: int) -> Motion:
+        """The audio is over and silence follows: give the rest, so that ``frames`` came out in all.
+
+        Frames that are out already are not taken back. The stream cannot be used after it.
+        """
+        silence = np.zeros(BLOCK * HOP, np.float32)
+        rows = self._ready_frames(frames)
+        while self._frame < frames:
+            self._listen(silence)
+            rows += self._ready_frames(frames)
+        return self._motion(rows)
+
+    def _listen(self, speech: NDArray[np.float32]) -> None:
+        """Turn audio into steps."""
+        posteriors = self._phones.push(speech)
+        for first in range(0, len(posteriors), BLOCK):
+            out = self._network.step(posteriors[first : first + BLOCK], self._state)
+            if self._next_step >= 0:
+                self._steps.append(self._mouth(out, _ramp(self._next_step, 0, _EASE_IN)))
+            self._next_step += 1
+
+    def _ready_frames(self, limit: int | None) -> list[Array]:
+        """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
+        rows: list[Array] = []
+        first = self._next_step - len(self._steps)
+        while limit is None or self._frame < limit:
+            position = self._frame * self._steps_per_frame
+            before = int(position)
+            weight = np.float32(position - before)
+            after = before + (1 if weight else 0)
+            if after >= self._next_step:
+                break
+            here, there = self._steps[before - first], self._steps[after - first]
+            rows.append(here + (there - here) * weight)
+            self._frame += 1
+        used = int(self._frame * self._steps_per_frame) - first
+        del self._steps[: max(0, used)]
+        return rows
+
+    def _motion(self, rows: list[Array]) -> Motion:
+        table = np.array(rows, np.float32).reshape(len(rows), self._network.outputs)
+        k = self._network.outputs - len(ARTICULATIONS)
+        return Motion(table[:, :k], *table[:, k:].T)
+
+
+@dataclass(frozen=True)
+class _Mouth:
+    """Turns the network's output into a mouth."""
+
+    opening: Array
+    """(K,) how much each coefficient opens the lips."""
+    closing: Array
+    """(K,) how the coefficients change when the lips come one inter-ocular distance closer."""
+
+    def __call__(self, out: Array, ease: np.float32) -> Array:
+        """(K + 4,) coefficients and logits → coefficients, scaled by ``ease`` 0…1, and probabilities.
+
+        Where nobody speaks the mouth rests, and where the lips must touch they do, in the way they usually close.
+        """
+        k = len(self.opening)
+        articulation = sigmoid(out[k:])
+        coefficients = out[:k] * (ease * _ramp(articulation[_SPEECH], *_SPEAKING))
+        gap = max(np.float32(0.0), self.opening @ coefficients)
+        coefficients = coefficients + self.closing * (gap * _ramp(articulation[_CLOSED], *_TOUCHING))
+        return np.concatenate([coefficients, articulation])
+
+
+def _opening(basis: MotionBasis) -> Array:
+    """(K,) how far each vector parts the middle of the inner lips."""
+    points = basis.points.tolist()
+    lower, upper = (
+        np.mean([basis.vectors[:, points.index(p), 1] for p in lip], axis=0, dtype=np.float32)
+        for lip in (_LOWER_LIP, _UPPER_LIP)
+    )
+    return np.asarray(lower - upper)
+
+
+def _ramp(value: float, low: float, high: float) -> np.float32:
+    """0 up to ``low``, 1 from ``high`` on, smooth between."""
+    part = min(1.0, max(0.0, (float(value) - low) / (high - low)))
+    smooth: np.float32 = np.float32(part * part * (3.0 - 2.0 * part))
+    return smooth
+
+
+def _read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            "model_missing", f"The motion weights {path} cannot be read ({error.strerror}). Install lipstream again."
+        ) from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {
+                Path(name).stem: np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                for name in archive.namelist()
+            }
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> ModelError:
+    return ModelError("model_damaged", f"The motion weights {path} are damaged. Install lipstream again.")

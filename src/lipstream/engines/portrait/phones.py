@@ -1,0 +1,279 @@
+"""Which speech sound is being made: a streaming phone-state classifier in plain NumPy.
+
+The acoustic model is the ``en-us`` model of the PocketSphinx project (BSD-2-Clause), evaluated without its decoder::
+
+    audio → pre-emphasis → 25.6 ms windows → 25 mel bands → 13 cepstra → running mean subtraction
+          → cepstra, deltas, double deltas → 42 codebooks × 128 Gaussians × 3 streams → 126 log posteriors
+
+It answers one question for every 10 ms: how likely is each of the three states of each of the 42 context-independent
+phones. It was trained on many voices, so the answer depends little on who speaks; that is what a mouth needs.
+
+Sources: the front end follows the sphinxbase feature extraction (``fe_sigproc.c``, ``feat.c``, parameters in the
+model's ``feat.params``); the files follow the Sphinx-3 parameter format (``s3file``) and the ``sendump`` format of
+``ptm_mgau.c``; Huggins-Daines et al., "PocketSphinx: a free, real-time continuous speech recognition system for
+hand-held devices", ICASSP 2006.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.sphinx import read_gaussians, read_mixture_weights
+from lipstream.errors import ModelError
+
+SAMPLE_RATE = 16_000
+"""Hz."""
+HOP = 160
+"""Samples between two analysis windows: 10 ms."""
+WINDOW = 410
+"""Samples in an analysis window, 25.6 ms; window i is centred on sample ``HOP * i``."""
+HALF_WINDOW = WINDOW // 2
+"""Samples of a window after its centre."""
+BLOCK = 2
+"""Hops computed together: a matrix product's last bits depend on its shape, so the shape never changes."""
+DELTA_REACH = 3
+"""Hops after its own that a feature vector needs (the double deltas)."""
+
+PHONES: tuple[str, ...] = (
+    *("+NSN+", "+SPN+", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER"),
+    *("EY", "F", "G", "HH", "IH", "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY"),
+    *("P", "R", "S", "SH", "SIL", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH"),
+)
+"""ARPAbet names in the order of the model's ``mdef``; +NSN+ and +SPN+ are noise, SIL is silence."""
+STATES_PER_PHONE = 3
+"""Begin, middle and end of a phone."""
+N_STATES = len(PHONES) * STATES_PER_PHONE
+"""State s belongs to phone ``s // 3``."""
+
+N_FFT = 512
+N_MELS = 25
+MEL_RANGE = (130.0, 6800.0)
+N_CEPSTRA = 13
+LIFTER = 22
+PRE_EMPHASIS = 0.97
+FULL_SCALE = 32_768.0
+MIN_VARIANCE = 0.1
+"""Floor of the Gaussians' variances, relative to the median one of the same stream and dimension.
+
+A few Gaussians of the model have hardly any variance (one of ZH's sits on deltas of exactly zero). PocketSphinx's own
+floor of 1e-4 leaves them so, and every perfectly steady sound, digital silence first of all, would be heard as ZH.
+"""
+ACOUSTIC_SCALE = 0.5
+"""Exponent of the likelihoods: neighbouring windows overlap, so each alone would be over-confident."""
+LOG_FLOOR = -10.0
+"""Smallest log posterior given."""
+
+# Sphinx adds ±1 bit of random dither so that digital silence has a logarithm. The power that noise at -80 dBFS would
+# have in one mel band is added instead: it hides what lies below, and the same input always gives the same output.
+_DITHER_POWER = 55.0
+
+# Mean cepstra of speech at a usual level (about -26 dBFS), from recorded and synthetic voices: where the running mean
+# begins.
+_PRIOR_MEAN = np.array(
+    [63.9, 5.5, 5.9, 19.0, 2.0, -3.6, -1.0, -7.4, -1.6, -0.6, -1.4, 1.1, 3.5],
+    np.float64,
+)
+_PRIOR_HOPS = 100.0
+"""How many hops the prior counts: one second."""
+_MEMORY_HOPS = 1000.0
+"""The running mean forgets: it never weighs more than ten seconds."""
+
+# Only speech moves the running mean; otherwise a long pause would come to look like speech. A hop counts as speech when
+# its cepstrum 0 (5 × mean natural-log mel power: 11.5 units are 10 dB) is near the loudest of late.
+_PEAK_PRIOR = 75.0
+_PEAK_LOWEST = 74.0
+_PEAK_DECAY = 0.03
+_PEAK_RANGE = 34.0
+
+
+@dataclass(frozen=True)
+class AcousticModel:
+    """The Gaussian mixtures of every phone state. Immutable; share it between streams."""
+
+    quadratic: NDArray[np.float32]
+    """(3, 27, 5376): per stream, what [x², x, 1] is multiplied with to give every Gaussian's log density."""
+    weights: NDArray[np.float32]
+    """(3, 42, 128, 3): per stream and codebook, the weight of each Gaussian in each state; sums to 1 over Gaussians."""
+
+    @classmethod
+    def load(cls, means: Path, variances: Path, sendump: Path) -> AcousticModel:
+        """Read the three files of a PTM model. Raises :class:`ModelError` (``model_missing``, ``model_damaged``)."""
+        mean = read_gaussians(means)
+        variance = read_gaussians(variances)
+        if mean.shape != variance.shape or len(mean) != len(PHONES) or mean.shape[-1] != N_CEPSTRA:
+            raise ModelError(
+                "model_damaged",
+                f"The acoustic model files {means} and {variances} do not belong together. "
+                "Fetch them again with: lipstream models pull",
+            )
+        variance = np.maximum(variance, MIN_VARIANCE * np.median(variance, axis=(0, 2), keepdims=True))
+        weight = read_mixture_weights(sendump, mean.shape[1], mean.shape[2], N_STATES)
+        return cls(_quadratic_form(mean, variance), _state_weights(weight))
+
+    def log_posteriors(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, 3, 13) cepstra, deltas and double deltas → (n, 126) natural-log posteriors in [-10, 0]."""
+        n, codebooks = len(features), len(PHONES)
+        score = np.zeros((codebooks, n, STATES_PER_PHONE), np.float32)
+        basis = np.ones((n, 2 * N_CEPSTRA + 1), np.float32)
+        for stream in range(features.shape[1]):
+            x = features[:, stream]
+            np.multiply(x, x, out=basis[:, :N_CEPSTRA])
+            basis[:, N_CEPSTRA:-1] = x
+            density = (basis @ self.quadratic[stream]).reshape(n, codebooks, -1)
+            best = density.max(axis=2)
+            density -= best[:, :, None]
+            np.exp(density, out=density)
+            likelihood = np.matmul(density.transpose(1, 0, 2), self.weights[stream])
+            score += best.T[:, :, None] + np.log(likelihood + np.float32(1e-20))
+        return _log_softmax(score.transpose(1, 0, 2).reshape(n, N_STATES) * np.float32(ACOUSTIC_SCALE))
+
+
+class PhoneStream:
+    """Phone-state posteriors of one stream of audio, in order, however the audio is cut."""
+
+    def __init__(self, model: AcousticModel, warp: float = 1.0) -> None:
+        """``warp`` stretches the frequency axis: above 1 the speaker sounds as if with a longer vocal tract.
+
+        Vocal tract length perturbation (Jaitly & Hinton 2013) for training; leave it at 1 to listen.
+        """
+        self._model = model
+        self._filters = mel_filters(warp)
+        # Silence before the beginning fills the first windows and the first deltas' history. Cepstra are computed in
+        # blocks that begin one hop before those of the features, so that the reach of the deltas ends with a block.
+        self._audio = np.zeros(HOP + HALF_WINDOW + 1, np.float32)
+        self._cepstra = np.tile(self._silent_cepstra(), (DELTA_REACH - 1, 1))
+        self._mean = _RunningMean()
+
+    def push(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take (n,) float32 samples in [-1, 1] at 16 kHz; give (m, 126) log posteriors of the next m hops, m even.
+
+        Hop i stands for the time ``i * HOP`` samples. It comes as soon as ``DELTA_REACH`` hops and half a window after
+        the last hop of its block have been heard. NaN counts as silence; samples beyond full scale are clipped.
+        """
+        clean = np.clip(np.nan_to_num(speech, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+        self._audio = np.concatenate([self._audio, clean.astype(np.float32)])
+        blocks = []
+        needed = WINDOW + 1 + HOP * (BLOCK - 1)
+        start = 0
+        while len(self._audio) - start >= needed:
+            block = self._audio[start : start + needed]
+            start += HOP * BLOCK
+            self._cepstra = np.concatenate([self._cepstra, cepstra(_windows(block), self._filters)])
+            if len(self._cepstra) >= 2 * DELTA_REACH + BLOCK:
+                blocks.append(self._model.log_posteriors(self._features()))
+                self._cepstra = self._cepstra[BLOCK:]
+        self._audio = self._audio[start:]
+        return np.concatenate(blocks) if blocks else np.zeros((0, N_STATES), np.float32)
+
+    def _silent_cepstra(self) -> NDArray[np.float64]:
+        return cepstra(np.zeros((1, WINDOW + 1), np.float32), self._filters)
+
+    def _features(self) -> NDArray[np.float32]:
+        """The oldest complete block: (BLOCK, 3, 13), statics freed of the running mean."""
+        c = self._cepstra
+        r = DELTA_REACH
+        now = slice(r, r + BLOCK)
+        delta = c[r + 2 : r + 2 + BLOCK] - c[r - 2 : r - 2 + BLOCK]
+        later = c[r + 3 : r + 3 + BLOCK] - c[r - 1 : r - 1 + BLOCK]
+        earlier = c[r + 1 : r + 1 + BLOCK] - c[r - 3 : r - 3 + BLOCK]
+        static = c[now] - self._mean.update(c[now])
+        return np.stack([static, delta, later - earlier], axis=1).astype(np.float32)
+
+
+class _RunningMean:
+    """The mean cepstrum of the speech heard so far: what the microphone and the room add to every hop."""
+
+    def __init__(self) -> None:
+        self._mean = _PRIOR_MEAN.copy()
+        self._hops = _PRIOR_HOPS
+        self._peak = _PEAK_PRIOR
+
+    def update(self, cepstra: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Hear (n, 13) cepstra; give the (n, 13) means to subtract from them."""
+        means = np.empty_like(cepstra)
+        for i, cepstrum in enumerate(cepstra):
+            level = float(cepstrum[0])
+            self._peak = max(level, self._peak - _PEAK_DECAY, _PEAK_LOWEST)
+            if level > self._peak - _PEAK_RANGE:
+                self._hops = min(self._hops + 1.0, _MEMORY_HOPS)
+                self._mean += (cepstrum - self._mean) / self._hops
+            means[i] = self._mean
+        return means
+
+
+def cepstra(windows: NDArray[np.float32], filters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 411) samples in [-1, 1], the first one before the window → (n, 13) liftered mel-frequency cepstra."""
+    pcm = windows.astype(np.float64) * FULL_SCALE
+    pcm -= pcm.mean(axis=1, keepdims=True)
+    emphasised = pcm[:, 1:] - PRE_EMPHASIS * pcm[:, :-1]
+    spectrum = np.fft.rfft(emphasised * _HAMMING, N_FFT, axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    return np.log(power @ filters + _DITHER_POWER) @ _DCT
+
+
+def _windows(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The analysis windows of one block of audio, (BLOCK, 411), each with one sample before it."""
+    return np.stack([block[HOP * i : HOP * i + WINDOW + 1] for i in range(BLOCK)])
+
+
+def _log_softmax(score: NDArray[np.float32]) -> NDArray[np.float32]:
+    score = score - score.max(axis=1, keepdims=True)
+    score -= np.log(np.exp(score).sum(axis=1, keepdims=True))
+    clipped: NDArray[np.float32] = np.maximum(score, np.float32(LOG_FLOOR))
+    return clipped
+
+
+def mel_filters(warp: float = 1.0) -> NDArray[np.float64]:
+    """(257, 25) triangles of unit area, their corners rounded to FFT bins as sphinx does.
+
+    ``warp``, 0.8…1.2, multiplies the corners; what would leave the spectrum is kept inside it.
+    """
+
+    def mel(hertz: float) -> float:
+        return float(2595.0 * np.log10(1.0 + hertz / 700.0))
+
+    mels = np.linspace(mel(MEL_RANGE[0]), mel(MEL_RANGE[1]), N_MELS + 2)
+    bin_width = SAMPLE_RATE / N_FFT
+    hertz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0) * warp
+    room = np.arange(N_MELS + 1, -1, -1) * bin_width
+    corners = np.round(np.minimum(hertz, SAMPLE_RATE / 2 - bin_width - room) / bin_width) * bin_width
+    frequency = np.arange(N_FFT // 2 + 1) * bin_width
+    left, centre, right = corners[:-2], corners[1:-1], corners[2:]
+    rising = (frequency[:, None] - left) / (centre - left)
+    falling = (right - frequency[:, None]) / (right - centre)
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (right - left))
+
+
+def _dct() -> NDArray[np.float64]:
+    """(25, 13) orthonormal DCT-II, the sinusoidal lifter included."""
+    order = np.arange(N_CEPSTRA)
+    basis = np.cos(np.pi * order * (np.arange(N_MELS)[:, None] + 0.5) / N_MELS)
+    basis *= np.where(order == 0, np.sqrt(1.0 / N_MELS), np.sqrt(2.0 / N_MELS))
+    return np.asarray(basis * (1.0 + LIFTER / 2.0 * np.sin(np.pi * order / LIFTER)))
+
+
+_HAMMING = np.hamming(WINDOW)
+_DCT = _dct()
+
+
+def _quadratic_form(mean: NDArray[np.float32], variance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Diagonal Gaussians as a linear map of [x², x, 1]: (streams, 27, codebooks × densities)."""
+    precision = 1.0 / variance.astype(np.float64)
+    centre = mean.astype(np.float64)
+    constant = -0.5 * (np.log(2.0 * np.pi / precision) + centre**2 * precision).sum(axis=-1, keepdims=True)
+    rows = np.concatenate([-0.5 * precision, precision * centre, constant], axis=-1)
+    codebooks, streams, densities, width = rows.shape
+    form = rows.transpose(1, 3, 0, 2).reshape(streams, width, codebooks * densities)
+    return np.ascontiguousarray(form, np.float32)
+
+
+def _state_weights(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, 128, 126) → (3, 42, 128, 3), each state's weights scaled to sum to one."""
+    streams, densities, _ = weight.shape
+    scaled = weight / weight.sum(axis=1, keepdims=True)
+    grouped = scaled.reshape(streams, densities, len(PHONES), STATES_PER_PHONE).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(grouped, np.float32)

@@ -1,0 +1,70 @@
+"""Portraits that must not blink: a lid drawn down would take the rim of glasses with it, or smear a flat drawing.
+
+Both are told from the picture alone, by rough measures with room to both sides; docstrings say what they miss. Whoever
+knows better asks for no blinks (:attr:`lipstream.engines.base.Liveliness.blink` of 0).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.fields import Frame, Points
+
+Pixels = NDArray[np.uint8]
+
+BETWEEN_EYES = 168
+"""Mesh point on the bridge of the nose."""
+PIXELS_PER_IOD = 64
+"""Size at which faces are looked at, so that large and small pictures compare."""
+BRIDGE_WIDTH, BRIDGE_ABOVE, BRIDGE_BELOW = 0.13, 0.22, 0.42
+"""Where the bridge of glasses may be: half width, and how far above and below the point between the eyes, IOD."""
+BRIDGE_STEP = 0.16
+"""An edge right across the nose that is stronger, relative to the skin's brightness, belongs to glasses. Bare noses
+have up to .09, dark rims .35 to .75."""
+LEVEL_RANGE = 3
+"""Grey levels that a surface without any texture may vary by."""
+FLAT_SHARE = 0.18
+"""A face with more such surface is drawn in flat colours. Photographs and paintings have up to .08, posterised ones
+.22 to .43."""
+
+
+def must_not_blink(picture: Pixels, landmarks: Points, frame: Frame) -> bool:
+    """Whether a (height, width, 3) BGR picture with mesh points (468, 2) wears glasses or is a flat drawing."""
+    return bridge_step(picture, landmarks, frame) > BRIDGE_STEP or flat_share(picture, landmarks, frame) > FLAT_SHARE
+
+
+def bridge_step(picture: Pixels, landmarks: Points, frame: Frame) -> float:
+    """The strongest edge that crosses the whole nose between the eyes, relative to the brightness there.
+
+    Rims as light as the skin are missed, and so are heads turned so far that the nose hides half of the bridge.
+    """
+    across = np.arange(-BRIDGE_WIDTH, BRIDGE_WIDTH, 1 / PIXELS_PER_IOD)
+    down = np.arange(-BRIDGE_ABOVE, BRIDGE_BELOW, 1 / PIXELS_PER_IOD)
+    at = across[None, :, None] * frame.right + down[:, None, None] * frame.down
+    places = landmarks[BETWEEN_EYES] + at * frame.scale
+    low = np.maximum(np.floor(places.min(axis=(0, 1))).astype(int) - 2, 0)
+    high = np.ceil(places.max(axis=(0, 1))).astype(int) + 3
+    grey = cv2.cvtColor(picture[low[1] : high[1], low[0] : high[0]], cv2.COLOR_BGR2GRAY)
+    grey = cv2.GaussianBlur(grey, (0, 0), max(0.3, 0.5 * frame.scale / PIXELS_PER_IOD))
+    x, y = (np.ascontiguousarray(p) for p in (places - low).astype(np.float32).transpose(2, 0, 1))
+    nose = cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
+    step = np.median(nose[2:] - nose[:-2], axis=1)
+    return float(np.abs(step).max() / (np.median(nose) + 10.0))
+
+
+def flat_share(picture: Pixels, landmarks: Points, frame: Frame) -> float:
+    """Part of the face that has no texture at all."""
+    low = np.maximum(np.floor(landmarks.min(axis=0)).astype(int), 0)
+    high = np.ceil(landmarks.max(axis=0)).astype(int)
+    face = picture[low[1] : high[1], low[0] : high[0]]
+    factor = PIXELS_PER_IOD / frame.scale
+    mode = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    grey = cv2.cvtColor(cv2.resize(face, None, fx=factor, fy=factor, interpolation=mode), cv2.COLOR_BGR2GRAY)
+    inside = np.zeros(grey.shape, np.uint8)
+    hull = cv2.convexHull(((landmarks - low) * factor).astype(np.int32))
+    cv2.fillConvexPoly(inside, hull, 1)
+    around = np.ones((5, 5), np.uint8)
+    variation = cv2.subtract(cv2.dilate(grey, around), cv2.erode(grey, around))
+    return float((variation[inside > 0] <= LEVEL_RANGE).mean())

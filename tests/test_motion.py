@@ -1,0 +1,255 @@
+"""Speech → mouth: cutting does not matter, silence is still, vowels open the mouth, frames are counted right."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel
+from lipstream.engines.portrait.network import Network, normalised
+from lipstream.engines.portrait.phones import BLOCK, N_STATES, SAMPLE_RATE, AcousticModel
+from lipstream.errors import ModelError
+from lipstream.models.assets import PHONE_MEANS, PHONE_SENDUMP, PHONE_VARIANCES
+from lipstream.models.store import ModelStore
+from tests.vowels import hiss, silence, vowel
+
+FRAME_RATES = [Fraction(1), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(50), Fraction(60)]
+STILL = 0.003
+"""How far the lips may move in silence, inter-ocular distances."""
+
+
+@pytest.fixture(scope="module")
+def acoustic(store: ModelStore) -> AcousticModel:
+    return AcousticModel.load(store.path(PHONE_MEANS), store.path(PHONE_VARIANCES), store.path(PHONE_SENDUMP))
+
+
+@pytest.fixture(scope="module")
+def model(acoustic: AcousticModel) -> MotionModel:
+    return MotionModel.load(acoustic)
+
+
+def joined(parts: list[Motion]) -> Motion:
+    """Consecutive pieces of motion as one."""
+    return Motion(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Motion)))
+
+
+def perform(
+    model: MotionModel, speech: NDArray[np.float32], fps: Fraction = Fraction(25), cuts: list[int] | None = None
+) -> Motion:
+    """All frames of a recording, pushed in pieces."""
+    stream = model.listen(fps)
+    parts = [stream.push(piece) for piece in np.split(speech, sorted(cuts or []))]
+    return joined([*parts, stream.finish(math.ceil(len(speech) * fps / SAMPLE_RATE))])
+
+
+def gap(model: MotionModel, motion: Motion) -> NDArray[np.float32]:
+    """(m,) distance between the inner lips, more than at rest, in inter-ocular distances."""
+    points = model.basis.points.tolist()
+    displacement = np.tensordot(motion.coefficients, model.basis.vectors, 1)
+    return np.asarray(displacement[:, points.index(14), 1] - displacement[:, points.index(13), 1])
+
+
+def same(a: Motion, b: Motion) -> bool:
+    """Whether two motions have the same bits."""
+    return all(np.array_equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(Motion))
+
+
+SPEECH = np.concatenate(
+    [silence(0.2), vowel("AA", 0.3), silence(0.1), hiss(0.15, 0.05), vowel("IY", 0.25), silence(0.2)]
+)
+
+
+@given(cuts=st.lists(st.integers(0, len(SPEECH)), max_size=40), fps=st.sampled_from(FRAME_RATES))
+@settings(deadline=None, max_examples=30)
+def test_cutting_does_not_matter(model: MotionModel, cuts: list[int], fps: Fraction) -> None:
+    assert same(perform(model, SPEECH, fps, cuts), perform(model, SPEECH, fps))
+
+
+def test_single_samples_are_enough(model: MotionModel) -> None:
+    speech = SPEECH[:2400]
+    assert same(perform(model, speech, cuts=list(range(len(speech)))), perform(model, speech))
+
+
+@given(samples=st.integers(0, 9000), numerator=st.integers(1, 60_000), denominator=st.sampled_from([1000, 1001]))
+@settings(deadline=None, max_examples=40)
+def test_frames_are_counted_exactly(model: MotionModel, samples: int, numerator: int, denominator: int) -> None:
+    fps = max(Fraction(1), Fraction(numerator, denominator))
+    motion = perform(model, SPEECH[:samples], fps)
+    assert len(motion) == math.ceil(samples * fps / SAMPLE_RATE)
+    for field in fields(Motion):
+        values = getattr(motion, field.name)
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+
+
+def test_one_millisecond_gives_one_frame(model: MotionModel) -> None:
+    assert len(perform(model, hiss(0.001, 0.1))) == 1
+
+
+def test_more_frames_than_audio(model: MotionModel) -> None:
+    stream = model.listen(Fraction(30))
+    early = stream.push(vowel("AA", 0.4))
+    late = stream.finish(90)
+    assert len(early) + len(late) == 90
+    assert abs(gap(model, late)[-30:]).max() < STILL
+
+
+@pytest.mark.parametrize("fps", FRAME_RATES)
+def test_frames_come_within_the_lookahead(model: MotionModel, fps: Fraction) -> None:
+    assert model.lookahead == LOOKAHEAD <= Fraction(160, 1000)
+    stream = model.listen(fps)
+    given_out = 0
+    for heard in range(0, len(SPEECH), 80):
+        certain = math.floor((Fraction(heard, SAMPLE_RATE) - LOOKAHEAD) * fps) + 1
+        given_out += len(stream.push(SPEECH[max(0, heard - 80) : heard]))
+        assert given_out >= certain
+
+
+def test_frames_hear_no_further_than_the_lookahead(model: MotionModel) -> None:
+    known = round(0.6 * SAMPLE_RATE)
+    loud = np.concatenate([SPEECH[:known], hiss(0.5, 0.3)])
+    certain = math.floor((Fraction(known, SAMPLE_RATE) - LOOKAHEAD) * 25) + 1
+    quiet = np.concatenate([SPEECH[:known], silence(0.5)])
+    np.testing.assert_array_equal(
+        perform(model, loud).coefficients[:certain], perform(model, quiet).coefficients[:certain]
+    )
+
+
+def test_digital_silence_is_the_mouth_at_rest(model: MotionModel) -> None:
+    motion = perform(model, silence(4.0))
+    displacement = np.tensordot(motion.coefficients, model.basis.vectors, 1)
+    assert np.abs(displacement).max() < STILL
+    assert np.ptp(motion.coefficients[10:], axis=0).max() < 1e-4, "and does not tremble"
+    assert motion.closed.min() > 0.7
+    assert motion.speech.max() < 0.1
+
+
+@pytest.mark.parametrize("level", [1e-5, 1e-4, 1e-3, 3e-3])
+def test_quiet_noise_leaves_the_mouth_still(model: MotionModel, level: float) -> None:
+    motion = perform(model, hiss(8.0, level))
+    opening = gap(model, motion)
+    assert np.diff(opening).std() < STILL
+    assert np.abs(opening).max() < 0.02
+    assert np.median(motion.closed) > 0.7
+
+
+def test_mouth_opens_for_a_vowel_and_closes_after_it(model: MotionModel) -> None:
+    speech = np.concatenate([silence(0.5), vowel("AA", 0.4), silence(0.6)])
+    opening = gap(model, perform(model, speech, Fraction(50)))
+    assert np.abs(opening[:10]).max() < 0.01
+    assert opening[30:44].max() > 0.06
+    assert np.abs(opening[-10:]).max() < 0.01
+
+
+def test_vowels_have_their_shapes(model: MotionModel) -> None:
+    points = model.basis.points.tolist()
+    corners = model.basis.vectors[:, points.index(291), 0] - model.basis.vectors[:, points.index(61), 0]
+
+    def shape(name: str) -> tuple[float, float]:
+        motion = perform(model, np.concatenate([silence(0.5), vowel(name, 0.4), silence(0.3)]))
+        return float(gap(model, motion)[14:20].mean()), float((motion.coefficients @ corners)[14:20].mean())
+
+    shapes = {name: shape(name) for name in ("AA", "IY", "UW")}
+    assert shapes["AA"][0] > 1.3 * shapes["UW"][0], "open further than rounded"
+    assert shapes["IY"][1] > shapes["UW"][1] + 0.01, "spread wider than rounded"
+
+
+def test_speech_from_the_first_sample_does_not_jump(model: MotionModel) -> None:
+    speech = vowel("AA", 0.8)[1600:]
+    for fps in (25, 60):
+        opening = gap(model, perform(model, speech, Fraction(fps)))
+        assert opening[0] == 0.0
+        assert opening.max() > 0.05
+        assert np.abs(np.diff(opening[: fps // 4])).max() < 0.1 * 25 / fps + 0.01
+
+
+def test_frame_rates_agree(model: MotionModel) -> None:
+    slow, fast = perform(model, SPEECH, Fraction(25)), perform(model, SPEECH, Fraction(50))
+    np.testing.assert_array_equal(slow.coefficients, fast.coefficients[::2])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30, -1.0])
+def test_garbage_does_no_harm(model: MotionModel, bad: float) -> None:
+    speech = np.concatenate([vowel("AA", 0.3), np.full(3200, bad, np.float32), silence(1.5)])
+    motion = perform(model, speech)
+    assert np.isfinite(motion.coefficients).all()
+    assert np.abs(gap(model, motion)).max() < 0.5
+    assert np.abs(gap(model, motion)[-15:]).max() < 0.01
+
+
+def test_long_noise_stays_within_a_mouth(model: MotionModel) -> None:
+    for level in (0.05, 1.0):
+        assert np.abs(gap(model, perform(model, hiss(10.0, level)))).max() < 0.4
+
+
+def test_streams_do_not_disturb_each_other(model: MotionModel) -> None:
+    first, second = model.listen(Fraction(25)), model.listen(Fraction(25))
+    parts = []
+    for piece in np.split(SPEECH, 8):
+        parts.append(first.push(piece))
+        second.push(hiss(0.1, 0.2))
+    frames = math.ceil(len(SPEECH) * 25 / SAMPLE_RATE)
+    assert same(joined([*parts, first.finish(frames)]), perform(model, SPEECH))
+
+
+def test_basis_is_what_renderers_expect(model: MotionModel) -> None:
+    basis = model.basis
+    count = len(basis.vectors)
+    assert basis.points.shape == (61,)
+    assert basis.vectors.shape == (count, 61, 3)
+    assert not basis.mean.any()
+    assert basis.canonical.shape == (478, 3)
+    flat = basis.vectors.reshape(count, -1)
+    np.testing.assert_allclose(flat @ flat.T, np.eye(count), atol=1e-5)
+    eyes = [(basis.canonical[a] + basis.canonical[b]) / 2 for a, b in ((33, 133), (362, 263))]
+    assert np.linalg.norm(eyes[0] - eyes[1]) == pytest.approx(1.0, abs=0.01)
+
+
+def test_weights_are_small_enough_to_commit() -> None:
+    assert DEFAULT_WEIGHTS.stat().st_size <= 3_000_000
+
+
+def test_missing_and_damaged_weights_are_refused(acoustic: AcousticModel, tmp_path: Path) -> None:
+    def code(content: bytes | None) -> str:
+        path = tmp_path / "motion.npz"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ModelError) as caught:
+            MotionModel.load(acoustic, path)
+        return caught.value.code
+
+    whole = DEFAULT_WEIGHTS.read_bytes()
+    assert code(None) == "model_missing"
+    assert code(b"") == "model_damaged"
+    assert code(b"not a zip") == "model_damaged"
+    assert code(whole[: len(whole) // 2]) == "model_damaged"
+    with np.load(DEFAULT_WEIGHTS) as stored:
+        arrays = dict(stored)
+    del arrays["gru.hidden.bias"]
+    np.savez(tmp_path / "other.npz", **arrays)
+    assert code((tmp_path / "other.npz").read_bytes()) == "model_damaged"
+
+
+def test_network_computes_what_pytorch_computed() -> None:
+    with np.load(DEFAULT_WEIGHTS) as stored:
+        arrays = dict(stored)
+    network = Network(arrays)
+    state = network.state()
+    blocks = arrays["check.posteriors"].reshape(-1, BLOCK, N_STATES)
+    # PyTorch's first step sees the first two blocks at once; here the first one only becomes the past.
+    state.block = normalised(blocks[0])
+    outputs = [network.step(block, state) for block in blocks[1:]]
+    np.testing.assert_allclose(outputs, arrays["check.outputs"], atol=2e-5)
+
+
+def test_frame_rate_must_be_positive(model: MotionModel) -> None:
+    with pytest.raises(ValueError, match="fps"):
+        model.listen(Fraction(0))

@@ -1,0 +1,1 @@
+"""How the built-in weights were made: landmarks and speech in, ``motion.npz`` out. See README.md."""

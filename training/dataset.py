@@ -1,0 +1,265 @@
+"""Sequences to learn from: sentences with pauses of any length between them, heard by the phone model, with targets.
+
+Every GRID clip has the same rhythm and grammar: a pause, six words, a pause. A recurrent network would learn to count,
+and take a single vowel for noise. So the clips' own pauses are shortened, what is put between the sentences is now
+nothing, now seconds of silence or noise, and single words stand among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from lipstream.engines.portrait.motion import ARTICULATIONS, STEP_LEAD, STEP_SECONDS
+from lipstream.engines.portrait.phones import BLOCK, HOP, SAMPLE_RATE, AcousticModel, PhoneStream
+from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
+from training.prepare import FPS, Array, Clip, opening_map
+
+Features = NDArray[np.float32]
+
+STEPS_PER_SECOND = int(1 / STEP_SECONDS)
+SEQUENCE_STEPS = 400
+"""Eight seconds: two or three sentences."""
+MARGIN_SECONDS = (0.2, 1.5)
+"""Range of what is kept, if there is so much, of a clip's own pause before its first and after its last word."""
+REST_SECONDS = (0.35, 0.45)
+"""Longer before the first word and after the last one the mouth is to be at rest, whatever the speaker's did: breathing
+in is not heard, and a mouth that opens in silence looks wrong."""
+PAUSE_SECONDS = (0.0, 0.6)
+"""Range of a usual pause between sentences."""
+LONG_PAUSE_SECONDS = (1.0, 6.0)
+"""Range of a long one."""
+LONG_PAUSES = 0.12
+"""Part of the pauses that are long."""
+FRAGMENTS = 0.5
+"""How likely a fragment of one to three words follows each sentence."""
+FRAGMENT_WORDS = 3
+"""Most words in a fragment."""
+PAUSE_NOISE = (1e-5, 5e-3)
+"""Range of the level of the noise in every other pause; the rest are digital silence."""
+
+_STEP_SAMPLES = BLOCK * HOP
+_LIPS_TOUCH = 0.03  # opening, in inter-ocular distances, below which a bilabial counts as closed
+_LIPS_REST = 0.02  # the same for silence
+_REST_RAMP = 5  # steps
+_FRAGMENT_REACH = 8  # steps around a fragment in which the mouth moves
+_BEFORE_SPEECH, _AFTER_SPEECH = 8, 10  # steps around words in which the mouth moves too
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a recording is changed before the phone model hears it."""
+
+    warp: tuple[float, float] = (1.0, 1.0)
+    """Range of the frequency warp."""
+    gain_db: tuple[float, float] = (0.0, 0.0)
+    """Range of the gain."""
+    snr_db: tuple[float, float] | None = None
+    """Range of the signal-to-noise ratio of added noise, None = no noise. The noise fills the pauses too."""
+    tilt: tuple[float, float] = (0.0, 0.0)
+    """Range of the microphone's timbre: the weight with which each sample is added to the next one."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """n sequences, all of the same length."""
+
+    posteriors: Features
+    """(n, hops, 126) log posteriors; step s of the targets sees hops 2s … 2s + 3."""
+    coefficients: Features
+    """(n, steps, K)"""
+    articulation: Features
+    """(n, steps, 4) 0 or 1, in the order of ARTICULATIONS."""
+
+
+def hear(acoustic: AcousticModel, audio: NDArray[np.float32], hops: int, warp: float = 1.0) -> Features:
+    """(hops, 126) log posteriors of a recording, silence following it."""
+    silence = np.zeros(max(0, hops * HOP - len(audio)) + SAMPLE_RATE // 4, np.float32)
+    return PhoneStream(acoustic, warp).push(np.concatenate([audio, silence]))[:hops]
+
+
+def align_clip(acoustic: AcousticModel, clip: Clip) -> list[str]:
+    """The phone of each hop of a clip."""
+    return align_words(hear(acoustic, clip.audio, len(clip.audio) // HOP), clip.words)
+
+
+def build(
+    acoustic: AcousticModel,
+    clips: list[Clip],
+    phones: dict[str, list[str]],
+    vectors: Array,
+    voice: Voice,
+    seed: int,
+) -> Sequences:
+    """Put the clips in a random order into sequences, each of them once or so. ``vectors`` is (K, 61, 3)."""
+    rng = np.random.default_rng(seed)
+    sentences = {clip.name: _sentence(clip, phones[clip.name], vectors) for clip in clips}
+    waiting = [clips[i].name for i in rng.permutation(len(clips))]
+    filled = []
+    while waiting:
+        filled.append(_fill(waiting, sentences, rng))
+    posteriors = [_hear_sequence(acoustic, sentence.audio, voice, rng) for sentence in filled]
+    return Sequences(
+        np.stack(posteriors),
+        np.stack([sentence.coefficients for sentence in filled]),
+        np.stack([sentence.articulation for sentence in filled]),
+    )
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """Sound and targets of some steps."""
+
+    audio: NDArray[np.float32]
+    """(steps × 320,)"""
+    coefficients: Features
+    """(steps, K)"""
+    articulation: Features
+    """(steps, 4)"""
+    first_word: int = 0
+    """Step in which the first word begins."""
+    last_word: int = 0
+    """Step in which the last word ends."""
+    words: tuple[tuple[int, int], ...] = ()
+    """First and last step of each word."""
+
+    def fragment(self, first_word: int, last_word: int) -> _Sentence:
+        """Some of the words alone: silence around them, the mouth coming from rest and going back to it."""
+        start, end = self.words[first_word][0], self.words[last_word][1]
+        times = np.arange(len(self.audio)) / _STEP_SAMPLES
+        heard = np.interp(times, [start - 1, start, end, end + 1], [0.0, 1.0, 1.0, 0.0])
+        steps = np.arange(len(self.coefficients))
+        reach = [start - _FRAGMENT_REACH, start - 1, end + 1, end + _FRAGMENT_REACH]
+        moves = np.interp(steps, reach, [0.0, 1.0, 1.0, 0.0])[:, None]
+        rest = _rest(len(steps))
+        alone = _Sentence(
+            (self.audio * heard).astype(np.float32),
+            (self.coefficients * moves).astype(np.float32),
+            np.where(moves > 0.5, self.articulation, rest).astype(np.float32),
+        )
+        return alone.part(max(0, start - _FRAGMENT_REACH), end + _FRAGMENT_REACH)
+
+    def part(self, first: int, last: int) -> _Sentence:
+        """The steps from ``first`` to before ``last``."""
+        samples = slice(first * _STEP_SAMPLES, last * _STEP_SAMPLES)
+        return _Sentence(self.audio[samples], self.coefficients[first:last], self.articulation[first:last])
+
+
+def _sentence(clip: Clip, phones: list[str], vectors: Array) -> _Sentence:
+    steps = len(clip.audio) // _STEP_SAMPLES
+    spoken = [(start, end) for start, end, word in clip.words if word not in ("sil", "sp")]
+    first = int(min(start for start, _ in spoken) * STEPS_PER_SECOND)
+    last = int(max(end for _, end in spoken) * STEPS_PER_SECOND)
+    moves = _moves(steps, first, last)
+    coefficients = _coefficients(clip, vectors, steps) * moves[:, None]
+    opening = coefficients @ (vectors.reshape(len(vectors), -1) @ opening_map())
+    return _Sentence(
+        clip.audio[: steps * _STEP_SAMPLES],
+        coefficients.astype(np.float32),
+        _articulation(opening, phones).astype(np.float32),
+        first,
+        last,
+        tuple((int(start * STEPS_PER_SECOND), int(end * STEPS_PER_SECOND)) for start, end in spoken),
+    )
+
+
+def _moves(steps: int, first: int, last: int) -> Array:
+    """(steps,) 1 in and around the words, 0 where the mouth is to be at rest."""
+    before, after = (round(seconds * STEPS_PER_SECOND) for seconds in REST_SECONDS)
+    inside = [first - before, first - before + _REST_RAMP, last + after - _REST_RAMP, last + after]
+    return np.interp(np.arange(steps), inside, [0.0, 1.0, 1.0, 0.0])
+
+
+def _rest(steps: int) -> Features:
+    """(steps, 4): lips closed, nothing else."""
+    return np.tile(np.eye(len(ARTICULATIONS), dtype=np.float32)[ARTICULATIONS.index("closed")], (steps, 1))
+
+
+def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> _Sentence:
+    """Silence or soft noise, the mouth at rest."""
+    audio = np.zeros(steps * _STEP_SAMPLES, np.float32)
+    if rng.random() < 0.5:
+        audio = _noise(len(audio), float(np.exp(rng.uniform(*np.log(PAUSE_NOISE)))), rng)
+    return _Sentence(audio, np.zeros((steps, coefficients), np.float32), _rest(steps))
+
+
+def _random_pause(width: int, rng: np.random.Generator) -> _Sentence:
+    seconds = rng.uniform(*(LONG_PAUSE_SECONDS if rng.random() < LONG_PAUSES else PAUSE_SECONDS))
+    return _pause(round(seconds * STEPS_PER_SECOND), width, rng)
+
+
+def _fill(waiting: list[str], sentences: dict[str, _Sentence], rng: np.random.Generator) -> _Sentence:
+    """Take sentences off the waiting list until a sequence is full; the last one may be cut off."""
+    width = sentences[waiting[0]].coefficients.shape[1]
+    names = sorted(sentences)
+    parts: list[_Sentence] = []
+    steps = 0
+    while steps < SEQUENCE_STEPS:
+        parts.append(_random_pause(width, rng))
+        if waiting:
+            whole = sentences[waiting.pop()]
+            before, after = (rng.uniform(*MARGIN_SECONDS, 2) * STEPS_PER_SECOND).astype(int)
+            parts.append(whole.part(max(0, whole.first_word - before), whole.last_word + after))
+        if rng.random() < FRAGMENTS:
+            whole = sentences[names[rng.integers(len(names))]]
+            first = int(rng.integers(len(whole.words)))
+            last = min(first + int(rng.integers(FRAGMENT_WORDS)), len(whole.words) - 1)
+            parts += [_random_pause(width, rng), whole.fragment(first, last)]
+        steps = sum(len(part.coefficients) for part in parts)
+    return _Sentence(
+        np.concatenate([part.audio for part in parts]),
+        np.concatenate([part.coefficients for part in parts]),
+        np.concatenate([part.articulation for part in parts]),
+    ).part(0, SEQUENCE_STEPS)
+
+
+def _hear_sequence(
+    acoustic: AcousticModel, clean: NDArray[np.float32], voice: Voice, rng: np.random.Generator
+) -> Features:
+    """(hops, 126) of a sequence in a voice, shifted so that step s of the targets belongs to hops 2s … 2s + 3."""
+    gain = 10.0 ** (rng.uniform(*voice.gain_db) / 20.0)
+    sound = clean * np.float32(gain)
+    if voice.snr_db is not None:
+        speech_level = float(np.sqrt((sound.astype(np.float64) ** 2).mean()))
+        sound = sound + _noise(len(sound), speech_level * 10.0 ** (-rng.uniform(*voice.snr_db) / 20.0), rng)
+    sound[1:] += np.float32(rng.uniform(*voice.tilt)) * sound[:-1]
+    warp = float(np.exp(rng.uniform(*np.log(voice.warp))))
+    # A step sees the block before the last one of its lead, and the last one.
+    ahead = (STEP_LEAD - 1) * BLOCK
+    heard = hear(acoustic, sound, BLOCK * (SEQUENCE_STEPS + STEP_LEAD), warp)
+    return heard[ahead : ahead + BLOCK * (SEQUENCE_STEPS + 1)].astype(np.float32)
+
+
+def _noise(samples: int, level: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(samples,) noise between white and dark with a standard deviation of ``level``."""
+    white = rng.standard_normal(samples + 1)
+    dark = rng.uniform(0.0, 0.95)
+    return np.asarray((white[1:] + dark * white[:-1]) * (level / np.hypot(1.0, dark)), np.float32)
+
+
+def _step_times(clip: Clip, steps: int) -> Array:
+    return np.minimum(np.arange(steps) / STEPS_PER_SECOND, (len(clip.motion) - 1) / FPS)
+
+
+def _coefficients(clip: Clip, vectors: Array, steps: int) -> Array:
+    """(steps, K): the filmed motion in the basis, by cubic interpolation between its frames."""
+    k = len(vectors)
+    filmed = clip.motion.reshape(len(clip.motion), -1) @ vectors.reshape(k, -1).T
+    return np.asarray(CubicSpline(np.arange(len(filmed)) / FPS, filmed)(_step_times(clip, steps)))
+
+
+def _articulation(opening: Array, phones: list[str]) -> Array:
+    """(steps, 4) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
+    steps = len(opening)
+    target = np.zeros((steps, len(ARTICULATIONS)))
+    for step in range(steps):
+        hop = BLOCK * step
+        here, near = set(phones[max(0, hop - 1) : hop + 2]), set(phones[max(0, hop - 2) : hop + 3])
+        wide = set(phones[max(0, hop - BLOCK * _AFTER_SPEECH) : hop + BLOCK * _BEFORE_SPEECH + 1])
+        touches = bool(near & BILABIAL) and opening[step] < _LIPS_TOUCH
+        rests = here == {"SIL"} and opening[step] < _LIPS_REST
+        target[step] = (touches or rests, bool(here & LABIODENTAL), bool(here & TONGUE_TIP), wide != {"SIL"})
+    return target

@@ -1,0 +1,68 @@
+"""Which phone is spoken when: the GRID words' pronunciations, aligned to the phone-state posteriors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.phones import HOP, PHONES, SAMPLE_RATE, STATES_PER_PHONE
+
+_HOPS_PER_SECOND = SAMPLE_RATE // HOP
+_SLACK = 3  # hops by which a word may begin earlier or end later than its timing says
+
+BILABIAL = frozenset({"B", "P", "M"})
+LABIODENTAL = frozenset({"F", "V"})
+TONGUE_TIP = frozenset({"L", "TH", "DH", "N", "T", "D"})
+
+PRONUNCIATIONS: dict[str, str] = {
+    **{"a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH"},
+    **{"i": "AY", "j": "JH EY", "k": "K EY", "l": "EH L", "m": "EH M", "n": "EH N", "o": "OW", "p": "P IY"},
+    **{"q": "K Y UW", "r": "AA R", "s": "EH S", "t": "T IY", "u": "Y UW", "v": "V IY", "x": "EH K S"},
+    **{"y": "W AY", "z": "Z EH D", "zero": "Z IH R OW", "one": "W AH N", "two": "T UW", "three": "TH R IY"},
+    **{"four": "F AO R", "five": "F AY V", "six": "S IH K S", "seven": "S EH V AH N", "eight": "EY T"},
+    **{"nine": "N AY N", "bin": "B IH N", "lay": "L EY", "place": "P L EY S", "set": "S EH T"},
+    **{"blue": "B L UW", "green": "G R IY N", "red": "R EH D", "white": "W AY T", "at": "AE T", "by": "B AY"},
+    **{"in": "IH N", "with": "W IH TH", "again": "AH G EH N", "now": "N AW", "please": "P L IY Z"},
+    **{"soon": "S UW N", "sil": "SIL", "sp": "SIL"},
+}
+"""ARPAbet pronunciations of every GRID word, pauses included."""
+
+
+def align_words(log_posteriors: NDArray[np.float32], words: tuple[tuple[float, float, str], ...]) -> list[str]:
+    """The phone of each hop of (n, 126) log posteriors, given word timings (start, end, word) in seconds.
+
+    Each word's states are laid along its time by the Viterbi algorithm (left to right, none skipped).
+    """
+    phones = ["SIL"] * len(log_posteriors)
+    for start, end, word in words:
+        states = [
+            PHONES.index(phone) * STATES_PER_PHONE + state
+            for phone in PRONUNCIATIONS[word].split()
+            for state in range(STATES_PER_PHONE)
+        ]
+        if word in ("sil", "sp"):
+            continue
+        first = max(0, round(start * _HOPS_PER_SECOND) - _SLACK)
+        last = min(len(log_posteriors), round(end * _HOPS_PER_SECOND) + _SLACK)
+        if last - first < len(states):
+            continue
+        path = _left_to_right(log_posteriors[first:last][:, states])
+        for hop, position in enumerate(path, first):
+            phones[hop] = PHONES[states[position] // STATES_PER_PHONE]
+    return phones
+
+
+def _left_to_right(scores: NDArray[np.float32]) -> list[int]:
+    """Best monotonic path through (hops, states), from the first state to the last."""
+    hops, states = scores.shape
+    best = np.full(states, -np.inf)
+    best[0] = scores[0, 0]
+    moved = np.zeros((hops, states), bool)
+    for hop in range(1, hops):
+        previous = np.concatenate([[-np.inf], best[:-1]])
+        moved[hop] = previous > best
+        best = np.maximum(previous, best) + scores[hop]
+    path = [states - 1]
+    for hop in range(hops - 1, 0, -1):
+        path.append(path[-1] - int(moved[hop, path[-1]]))
+    return path[::-1]

@@ -1,0 +1,198 @@
+"""Train the mouth and write its weights: ``python -m training.train --data DIR --others DIR --out FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lipstream.engines.portrait.motion import ARTICULATIONS, MotionModel
+from lipstream.engines.portrait.phones import AcousticModel
+from lipstream.models.store import ModelStore
+from training.dataset import Sequences, Voice, align_clip, build
+from training.evaluate import acoustic_model, evaluate
+from training.export import export
+from training.network import MotionNetwork
+from training.prepare import N_LIP, POINTS, Array, Clip, load_clips, motion_basis, opening_map, width_map
+from training.split import split
+
+COEFFICIENTS = 10
+"""Explain 99.7 % of s1's motion."""
+
+VOICES = (
+    Voice(),
+    Voice(gain_db=(-12.0, 4.0)),
+    Voice(warp=(0.88, 1.14), gain_db=(-12.0, 4.0), tilt=(-0.5, 0.5)),
+    Voice(warp=(0.95, 1.06), gain_db=(-12.0, 4.0), tilt=(-0.5, 0.5), snr_db=(12.0, 40.0)),
+)
+"""Every clip is heard once in each of these ways."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the result."""
+
+    epochs: int = 10
+    """Passes over all sequences."""
+    batch: int = 12
+    """Sequences per step of the optimiser."""
+    rate: float = 2e-3
+    """Peak of the one-cycle learning rate."""
+    decay: float = 0.02
+    """Weight decay."""
+    noise: float = 0.3
+    """Standard deviation of the noise on the log posteriors."""
+    articulation: float = 0.3
+    """Weight of the articulation's cross entropy."""
+    teachers: int = 0
+    """Networks whose mean the final one learns from, 0 = from the film alone."""
+    seed: int = 0
+    """Of everything random."""
+
+
+class MotionLoss:
+    """How far apart two motions look: lips before jaw, opening and width above all, and their speed."""
+
+    def __init__(self, vectors: Array, recipe: Recipe) -> None:
+        flat = vectors.reshape(len(vectors), -1)
+        weight = np.ones((len(POINTS), 3))
+        weight[:N_LIP] = 3.0
+        weight[:, 2] *= 0.3
+        weight /= weight.mean()
+        self._points = torch.tensor((flat * weight.reshape(-1)).astype(np.float32))
+        self._mouth = torch.tensor(np.stack([flat @ opening_map(), flat @ width_map()], 1).astype(np.float32))
+        self._articulation = recipe.articulation
+
+    def __call__(self, motion: Tensor, logits: Tensor, true_motion: Tensor, true_articulation: Tensor) -> Tensor:
+        """Coefficients (batch, steps, K) and logits (batch, steps, A) against their targets → scalar."""
+        error = motion - true_motion
+        # Over two steps, one film frame: faster changes are the interpolation's.
+        speed = error[:, 2:] - error[:, :-2]
+        fit = functional.binary_cross_entropy_with_logits(logits, true_articulation)
+        return self._distance(error) + self._distance(speed) + self._articulation * fit
+
+    def _distance(self, error: Tensor) -> Tensor:
+        return 40.0 * (error @ self._points).abs().mean() + 10.0 * (error @ self._mouth).abs().mean()
+
+
+@dataclass(frozen=True)
+class Data:
+    """All sequences of all voices as tensors."""
+
+    posteriors: Tensor
+    """(n, hops, 126) float16"""
+    coefficients: Tensor
+    """(n, steps, K)"""
+    articulation: Tensor
+    """(n, steps, A)"""
+
+    @classmethod
+    def join(cls, parts: list[Sequences]) -> Data:
+        """Put the voices together."""
+        return cls(
+            torch.tensor(np.concatenate([p.posteriors.astype(np.float16) for p in parts])),
+            torch.tensor(np.concatenate([p.coefficients for p in parts])),
+            torch.tensor(np.concatenate([p.articulation for p in parts])),
+        )
+
+
+def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int) -> MotionNetwork:
+    """Train one network. ``spread`` (K,) scales its coefficients."""
+    torch.manual_seed(seed)
+    network = MotionNetwork(COEFFICIENTS, len(ARTICULATIONS))
+    with torch.no_grad():
+        network.output.weight.mul_(0.3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    batches = len(data.posteriors) // recipe.batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.rate, total_steps=recipe.epochs * batches + 1, pct_start=0.1
+    )
+    network.train()
+    for epoch in range(recipe.epochs):
+        begun, total = time.monotonic(), 0.0
+        for chosen in torch.randperm(len(data.posteriors))[: batches * recipe.batch].split(recipe.batch):
+            heard = data.posteriors[chosen].float()
+            heard = heard + torch.randn_like(heard) * recipe.noise
+            motion, logits = network(heard)
+            cost = loss(motion * spread, logits, data.coefficients[chosen], data.articulation[chosen])
+            optimiser.zero_grad()
+            cost.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            total += cost.item()
+        took = time.monotonic() - begun
+        print(f"seed {seed} epoch {epoch + 1}/{recipe.epochs}: loss {total / batches:.4f}, {took:.0f} s", flush=True)
+    network.eval()
+    return network
+
+
+def taught(data: Data, teachers: list[MotionNetwork], spread: Tensor) -> Data:
+    """The same sequences with targets half filmed, half the teachers' mean (Hinton et al. 2015)."""
+    coefficients, articulation = [], []
+    with torch.no_grad():
+        for chosen in torch.arange(len(data.posteriors)).split(64):
+            answers = [teacher(data.posteriors[chosen].float()) for teacher in teachers]
+            motion = torch.stack([a[0] for a in answers]).mean(0) * spread
+            spoken = torch.sigmoid(torch.stack([a[1] for a in answers])).mean(0)
+            coefficients.append((motion + data.coefficients[chosen]) / 2)
+            articulation.append((spoken + data.articulation[chosen]) / 2)
+    return Data(data.posteriors, torch.cat(coefficients), torch.cat(articulation))
+
+
+def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: Recipe, out: Path) -> None:
+    """From clips to a weights file."""
+    vectors, deviation = motion_basis(clips, COEFFICIENTS)
+    phones = {clip.name: align_clip(acoustic, clip) for clip in clips}
+    parts = [build(acoustic, clips, phones, vectors, voice, recipe.seed + i) for i, voice in enumerate(VOICES)]
+    data = Data.join(parts)
+    scale = 3.0 * deviation
+    spread = torch.tensor(scale.astype(np.float32))
+    loss = MotionLoss(vectors, recipe)
+    teachers = [fit(data, spread, loss, recipe, recipe.seed + 1 + i) for i in range(recipe.teachers)]
+    if teachers:
+        data = taught(data, teachers, spread)
+    network = fit(data, spread, loss, recipe, recipe.seed)
+    export(network, vectors, scale, rest_face(canonical, clips), out)
+
+
+def rest_face(canonical: Array, clips: list[Clip]) -> Array:
+    """The canonical face (478, 3) with its mouth at rest."""
+    face: Array = canonical.copy()
+    face[list(POINTS)] = np.mean([clip.neutral for clip in clips], axis=0)
+    return face
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="GRID s1, prepared")
+    parser.add_argument("--others", type=Path, help="other GRID speakers, prepared: only measured on")
+    parser.add_argument("--out", type=Path, required=True, help="weights file to write")
+    parser.add_argument("--development", action="store_true", help="hold the development clips out and measure on them")
+    for name, value in asdict(Recipe()).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    options = parser.parse_args()
+    recipe = Recipe(**{name: getattr(options, name) for name in asdict(Recipe())})
+    torch.set_num_threads(1)
+    acoustic = acoustic_model(ModelStore())
+    canonical = np.load(options.data / "canonical.npy").astype(np.float64)
+    parts = split(load_clips(options.data, canonical, own_shape=False))
+    learned = parts.train if options.development else parts.train + parts.development
+    train(acoustic, learned, canonical, recipe, options.out)
+    model = MotionModel.load(acoustic, options.out)
+    measured = {"development": parts.development} if options.development else {"s1 held out": parts.test}
+    if options.others is not None:
+        measured["others"] = load_clips(options.others, canonical, own_shape=True)
+    print(json.dumps({name: asdict(evaluate(model, clips)) for name, clips in measured.items()}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
