@@ -9,27 +9,38 @@ This is what the server, the command line and programs use; it knows no web fram
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from lipstream.avatar import Avatar, picture_digest
-from lipstream.cache import PreparedCache, held_bytes
-from lipstream.config import MIB, Settings
+from lipstream.cache import PreparedCache
+from lipstream.config import MIB, Settings, available_cores
 from lipstream.engines.base import SPEECH_RATE, Actor, Engine
 from lipstream.engines.portrait.engine import PortraitEngine
-from lipstream.errors import EngineError, FaceError
+from lipstream.engines.wav2lip.box import DEFAULT_PADS, Pads
+from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Options, Wav2LipEngine
+from lipstream.engines.wav2lip.imported import find_checkpoint
+from lipstream.enhance.segmentation import FaceParser
+from lipstream.enhance.upscaling import Upscaler
+from lipstream.errors import EngineError, FaceError, LipstreamError
+from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
 from lipstream.media.audio import open_recording
 from lipstream.media.image import decode_picture
 from lipstream.media.mux import Encoding
+from lipstream.media.size import SizeLimit, shrink
 from lipstream.models.assets import SAMPLE_PORTRAIT
 from lipstream.models.store import ModelStore
 from lipstream.render import Progress, render
 from lipstream.session import Session
+
+logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "portrait", "wav2lip"]
 
@@ -49,16 +60,21 @@ class Job:
     """Frames per second of the video, 1 to 60."""
     engine: EngineName = "auto"
     """``auto`` is wav2lip when its checkpoint is there, else portrait."""
-    pads: tuple[int, int, int, int] = (0, 10, 0, 0)
+    pads: Pads = DEFAULT_PADS
     """Pixels added to the face box: top, bottom, left, right. Used by wav2lip."""
-    img_size: int = 96
-    """Side of the network's picture, pixels. Used by wav2lip."""
+    img_size: int | None = None
+    """Side of the network's picture, pixels; None takes what the checkpoint has. Used by wav2lip."""
     batch_size: int = 128
     """Frames per network call. Used by wav2lip."""
     no_segmentation: bool = False
     """Leave the face-segmentation model out. Used by wav2lip."""
     no_sr: bool = False
     """Leave the super-resolution model out. Used by wav2lip."""
+
+    @property
+    def options(self) -> Options:
+        """What of this is for preparing the avatar."""
+        return Options(self.pads, self.img_size, not self.no_segmentation, not self.no_sr)
 
 
 class Studio:
@@ -70,15 +86,20 @@ class Studio:
         engines: list[Engine],
         settings: Settings,
         *,
+        problems: dict[str, LipstreamError] | None = None,
         rehearsal: bytes | None = None,
     ) -> None:
-        """``rehearsal`` is a portrait that :meth:`warm_up` may use."""
+        """``problems`` says why engines are missing; ``rehearsal`` is a portrait that :meth:`warm_up` may use."""
         self._finder = finder
         self._engines = {engine.name: engine for engine in engines}
         self._settings = settings
+        self.problems = problems or {}
+        """Engine or further model → why it is not used although its checkpoint is there."""
         self._rehearsal = rehearsal
         self._encoding = Encoding(preset=settings.preset, crf=settings.crf)
-        self._actors: PreparedCache[tuple[str, str], Actor] = PreparedCache(settings.avatar_cache_mb * MIB, held_bytes)
+        self._actors: PreparedCache[tuple[str, str, Options, SizeLimit | None], Actor] = PreparedCache(
+            settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes
+        )
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
@@ -87,7 +108,14 @@ class Studio:
         finder = FaceFinder.load(store)
         sample = store.status(SAMPLE_PORTRAIT)
         rehearsal = sample.path.read_bytes() if sample.state == "present" and sample.path else None
-        return cls(finder, [PortraitEngine.load(store)], settings, rehearsal=rehearsal)
+        engines: list[Engine] = [PortraitEngine.load(store)]
+        problems: dict[str, LipstreamError] = {}
+        if checkpoint := find_checkpoint(settings.wav2lip_path):
+            try:
+                engines.append(_open_wav2lip(checkpoint, store, settings, problems))
+            except LipstreamError as error:
+                _note(problems, "wav2lip", error)
+        return cls(finder, engines, settings, problems=problems, rehearsal=rehearsal)
 
     @property
     def engines(self) -> list[str]:
@@ -98,17 +126,19 @@ class Studio:
         """Run one tiny real job, so that the first user does not pay for what happens only once."""
         self._finder.find(np.full((64, 64, 3), 127, np.uint8))
         if self._rehearsal:
-            actor = self._choose("auto").prepare(self.avatar(self._rehearsal))
+            actor = self.actor(self._rehearsal)
             session = Session(actor, sample_rate=SPEECH_RATE, fps=Fraction(25))
             for _ in (*session.push(np.zeros(SPEECH_RATE // 2, np.float32)), *session.flush()):
                 pass
 
-    def avatar(self, image: bytes) -> Avatar:
-        """Decode a picture and find its face.
+    def avatar(self, image: bytes, limit: SizeLimit | None = None) -> Avatar:
+        """Decode a picture, make it smaller if ``limit`` asks for it, and find its face.
 
         Raises :class:`lipstream.errors.ImageError` and :class:`lipstream.errors.FaceError`.
         """
         picture = decode_picture(image, max_pixels=self._settings.max_image_pixels)
+        if limit:
+            picture = shrink(picture, limit)
         face = self._finder.largest(picture)
         if abs(face.pose.yaw) > MAX_YAW:
             raise FaceError(
@@ -118,20 +148,42 @@ class Studio:
             )
         return Avatar(picture, face, picture_digest(picture))
 
-    def actor(self, image: bytes, engine: EngineName = "auto") -> Actor:
+    def actor(
+        self,
+        image: bytes,
+        engine: EngineName = "auto",
+        options: Options = DEFAULT_OPTIONS,
+        limit: SizeLimit | None = None,
+    ) -> Actor:
         """A portrait prepared by an engine, remembered by the bytes of its file.
 
-        Raises what :meth:`avatar` raises and :class:`lipstream.errors.EngineError`.
+        ``options`` are wav2lip's; ``limit`` see :meth:`avatar`. Raises what :meth:`avatar` raises, and
+        :class:`lipstream.errors.EngineError`.
         """
         chosen = self._choose(engine)
-        key = (hashlib.sha256(image).hexdigest(), chosen.name)
-        return self._actors.get(key, lambda: chosen.prepare(self.avatar(image)))
+        digest = hashlib.sha256(image).hexdigest()
+        if isinstance(chosen, Wav2LipEngine):
+            chosen.check_size(options.img_size)
+            key = (digest, chosen.name, replace(options, img_size=None), limit)
+            return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit), options))
+        key = (digest, chosen.name, DEFAULT_OPTIONS, limit)
+        return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit)))
+
+    def live_actor(self, image: bytes, engine: EngineName, limit: SizeLimit) -> Actor:
+        """A portrait within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
+        return self.actor(image, engine, limit=limit)
+
+    def engine(self, name: EngineName = "auto") -> Engine:
+        """The engine that ``name`` means here. Raises :class:`lipstream.errors.EngineError`."""
+        return self._choose(name)
 
     def _choose(self, name: EngineName) -> Engine:
         if name == "auto":
             return self._engines.get("wav2lip") or self._engines["portrait"]
         if name in self._engines:
             return self._engines[name]
+        if name in self.problems:
+            raise self.problems[name]
         raise EngineError(
             "engine_unavailable",
             f'The engine "{name}" is not available on this server. Use "portrait" or leave the field out.',
@@ -149,5 +201,43 @@ class Studio:
         The recording is checked before the picture is prepared, so that a bad one costs little.
         """
         recording = open_recording(job.audio, max_seconds=self._settings.max_audio_seconds)
-        actor = self.actor(job.image, job.engine)
-        return render(actor, recording, job.fps, encoding=self._encoding, on_progress=on_progress, cancelled=cancelled)
+        actor = self.actor(job.image, job.engine, job.options)
+        return render(
+            actor,
+            recording,
+            job.fps,
+            batch=job.batch_size,
+            encoding=self._encoding,
+            on_progress=on_progress,
+            cancelled=cancelled,
+        )
+
+
+def _open_wav2lip(
+    checkpoint: Path, store: ModelStore, settings: Settings, problems: dict[str, LipstreamError]
+) -> Wav2LipEngine:
+    """The engine with those further models that are there and can be read; the others are noted."""
+    parser = upscaler = detector = None
+    if settings.segmentation_path.is_file():
+        try:
+            parser = FaceParser.load(settings.segmentation_path, store.cache)
+        except LipstreamError as error:
+            _note(problems, "segmentation", error)
+    if settings.sr_path.is_file():
+        try:
+            threads = available_cores()
+            upscaler = Upscaler.load(settings.sr_path, store.cache, device=settings.device, threads=threads)
+        except LipstreamError as error:
+            _note(problems, "super-resolution", error)
+    if settings.face_detector == "face-alignment":
+        try:
+            detector = FaceAlignmentDetector.load(settings.checkpoints_dir, device=settings.device)
+        except LipstreamError as error:
+            _note(problems, "face-alignment", error)
+    enhancements = Enhancements(parser, upscaler, detector)
+    return Wav2LipEngine.load(checkpoint, store.cache, device=settings.device, enhancements=enhancements)
+
+
+def _note(problems: dict[str, LipstreamError], what: str, error: LipstreamError) -> None:
+    logger.warning("%s is not available: %s (%s)", what, error.message, error.code)
+    problems[what] = error

@@ -1,0 +1,208 @@
+"""The generator, loaded: a face is encoded once, then mel windows become pictures."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.wav2lip.architecture import MEL_BANDS, WINDOW_COLUMNS
+from lipstream.engines.wav2lip.export import FACE, MEL, PICTURE, share
+from lipstream.engines.wav2lip.imported import ImportedModel
+from lipstream.errors import ModelError
+from lipstream.models.runtime import Network, _import_mnn
+
+logger = logging.getLogger(__name__)
+
+Device = Literal["cpu", "cuda"]
+Shares = Mapping[str, NDArray[np.float32]]
+"""What the face encoder made of one portrait."""
+
+# MNN's enumeration Interpreter::HintMode, which its Python package does not name, and a level of it.
+_WINOGRAD_MEMORY_LEVEL = 3
+_NO_TILES, _SMALL_TILES, _LARGE_TILES = 0, 1, 3
+_GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+_FALLBACK_PROVIDER = "CPUExecutionProvider"
+
+
+class Runner(Protocol):
+    """A loaded graph: arrays by input name in, arrays by output name out. Thread-safe."""
+
+    def __call__(self, inputs: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
+        """Run it once."""
+        ...
+
+
+class OnnxNetwork:
+    """A graph on ONNX Runtime. Thread-safe, as ONNX Runtime's sessions are."""
+
+    def __init__(self, path: Path, providers: list[str]) -> None:
+        """Load ``path``. Raises whatever ONNX Runtime raises when a provider cannot start."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; it warns about every node it places on the CPU
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+
+    @property
+    def providers(self) -> list[str]:
+        """The providers that really run it; ONNX Runtime leaves out silently what does not start."""
+        return list(self._session.get_providers())
+
+    def __call__(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Run it once."""
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+
+
+class GeneratorNetwork:
+    """The whole generator. Thread-safe; threads that call at the same time take turns."""
+
+    def __init__(
+        self, model: ImportedModel, *, mouth_only: bool, device: Device = "cpu", threads: int = 2, precise: bool = True
+    ) -> None:
+        """Load the decoder: with ``mouth_only`` the one for the lower rows, where there is one.
+
+        ``precise=False`` lets the CPU round more and compute batches a quarter faster, see :class:`TiledNetwork`.
+        ``device="cuda"`` falls back to the CPU when ONNX Runtime has no GPU here, and logs why.
+        """
+        self._model = model
+        self._threads = threads
+        self._precise = precise
+        self._gpu = _gpu_providers(model.graph("face")) if device == "cuda" else []
+        self.device: Device = "cuda" if self._gpu else "cpu"
+        first = model.description.first_mouth_row
+        self._mouth_only = mouth_only and first is not None and not self._gpu
+        self.first_row = first if self._mouth_only and first is not None else 0
+        """First row of the network's picture that :meth:`generate` gives."""
+        self._decoder = self._load("mouth" if self._mouth_only else "decoder")
+
+    @property
+    def side(self) -> int:
+        """Side of the network's pictures, pixels."""
+        return self._model.description.side
+
+    def encode(self, face: NDArray[np.float32]) -> Shares:
+        """What the decoder needs of a face, (6, side, side) BGR in [0, 1]: masked picture, then the whole one."""
+        # Once per avatar: loading the encoder for it takes a moment, keeping it would take 140 MB.
+        made = self._load("face")({FACE: np.ascontiguousarray(face[np.newaxis])})
+        description = self._model.description
+        shares = {share(index): made[share(index)] for index in range(description.shares)}
+        if self._mouth_only:
+            for (name, array), rows in zip(shares.items(), description.mouth_share_rows, strict=True):
+                shares[name] = np.ascontiguousarray(array[:, :, rows:])
+        return shares
+
+    def generate(self, windows: NDArray[np.float32], shares: Shares, batch: int) -> NDArray[np.float32]:
+        """Pictures for mel windows (n, 80, 16): (n, side - first_row, side, 3) BGR in [0, 1].
+
+        The decoder always sees ``batch`` windows at a time, the last ones padded: another number would need
+        another plan, and could round differently.
+        """
+        pictures = [
+            self._batch(windows[start : start + batch], shares, batch) for start in range(0, len(windows), batch)
+        ]
+        return np.concatenate(pictures)
+
+    def _batch(self, windows: NDArray[np.float32], shares: Shares, batch: int) -> NDArray[np.float32]:
+        padded = np.empty((batch, 1, MEL_BANDS, WINDOW_COLUMNS), np.float32)
+        padded[: len(windows), 0] = windows
+        padded[len(windows) :] = padded[len(windows) - 1]
+        if self._model.description.batched_shares:
+            shares = {name: np.repeat(array, batch, axis=0) for name, array in shares.items()}
+        pictures = self._decoder({MEL: padded, **shares})[PICTURE]
+        return np.moveaxis(pictures[: len(windows)], 1, -1)
+
+    def _load(self, name: str) -> Runner:
+        if self._gpu:
+            return OnnxNetwork(self._model.graph(name), self._gpu)
+        path = self._model.network(name)
+        if name == "face":
+            # Runs once, and its first kernel, 7×7, suffers most from tiles.
+            return TiledNetwork(path, self._threads, tiles=_NO_TILES, batch_tiles=_NO_TILES)
+        batch_tiles = _SMALL_TILES if self._precise else _LARGE_TILES
+        return TiledNetwork(path, self._threads, tiles=_SMALL_TILES, batch_tiles=batch_tiles)
+
+
+class TiledNetwork(Network):
+    """MNN with a choice of Winograd tiles, and a plan of its own for every batch size.
+
+    MNN's default is the largest tiles the processor can do. On AVX-512 those make batches a quarter faster and take
+    200 MB more, but turn rounding into errors of 3e-3, nearly a grey level, and of several levels where a network's
+    values vary more; small tiles keep them below 2e-5. Plans for several shapes share the file's weights, and live
+    and one-shot work may alternate without planning again.
+    """
+
+    def __init__(self, path: Path, threads: int, *, tiles: int, batch_tiles: int) -> None:
+        """Load ``path``; ``tiles`` are for single inputs. Raises :class:`ModelError` (``model_damaged``)."""
+        # Not the base class's: it would plan a session with large tiles that nobody needs.
+        if not path.is_file() or path.stat().st_size == 0:
+            raise _unusable(path)
+        self._path = path
+        self._mnn = _import_mnn()
+        try:
+            self._interpreter = self._mnn.Interpreter(str(path))
+        except Exception as error:  # MNN raises bare Exceptions
+            raise _unusable(path) from error
+        self._threads = threads
+        self._tiles, self._batch_tiles = tiles, batch_tiles
+        self._plan(tiles)
+        first = tuple(_shape(tensor) for tensor in self._inputs.values())
+        self._plans = {first: (self._session, self._inputs)}
+        self._lock = threading.Lock()
+
+    def _plan(self, tiles: int) -> None:
+        # The hint reaches only the sessions that are made after it.
+        self._interpreter.setSessionHint(_WINOGRAD_MEMORY_LEVEL, tiles)
+        try:
+            self._session = self._interpreter.createSession({"backend": "CPU", "numThread": self._threads})
+        except Exception as error:  # MNN raises bare Exceptions
+            raise _unusable(self._path) from error
+        self._inputs = dict(self._interpreter.getSessionInputAll(self._session))
+
+    def _resize(self, inputs: Mapping[str, NDArray[np.float32]]) -> None:
+        shapes = tuple(inputs[name].shape for name in self._inputs)
+        if shapes not in self._plans:
+            batch = max(shape[0] for shape in shapes)
+            self._plan(self._batch_tiles if batch > 1 else self._tiles)
+            super()._resize(inputs)
+            self._plans[shapes] = self._session, self._inputs
+        self._session, self._inputs = self._plans[shapes]
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in tensor.getShape())
+
+
+def _unusable(path: Path) -> ModelError:
+    return ModelError(
+        "model_damaged", f"MNN cannot load {path}. Delete the folder it is in; the checkpoint is then imported again."
+    )
+
+
+def _gpu_providers(graph: Path) -> list[str]:
+    """The providers that run ``graph`` on the GPU here, the fastest first; none = the reason is logged."""
+    try:
+        import onnxruntime
+    except ImportError:
+        logger.warning("device=cuda: ONNX Runtime is not installed (pip install 'lipstream[gpu]'); using the CPU")
+        return []
+    available = onnxruntime.get_available_providers()
+    wanted = [name for name in _GPU_PROVIDERS if name in available]
+    if not wanted:
+        logger.warning("device=cuda: this ONNX Runtime has only %s; using the CPU", ", ".join(available))
+        return []
+    try:
+        started = OnnxNetwork(graph, [*wanted, _FALLBACK_PROVIDER]).providers
+    except Exception as error:  # whatever the driver says, the CPU still works
+        logger.warning("device=cuda: ONNX Runtime cannot start the GPU (%s); using the CPU", error)
+        return []
+    if started == [_FALLBACK_PROVIDER]:
+        logger.warning("device=cuda: ONNX Runtime found no GPU it can use; using the CPU")
+        return []
+    return started

@@ -1,0 +1,1 @@
+"""Plain PyTorch references that the engines are measured against. They need the extra ``torch``."""
