@@ -6,6 +6,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PORT   ?= 8000
+# `make test TEST_EXTRAS=test,reference` also runs the comparisons with PyTorch (a large download).
+TEST_EXTRAS ?= test
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format clean
@@ -28,7 +30,7 @@ $(VENV)/.run-installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test-installed: pyproject.toml | $(BIN)/python
 	@echo "Installing lipstream with its test tools ..."
-	@$(PIP) -e '.[test]'
+	@$(PIP) -e '.[$(TEST_EXTRAS)]'
 	@touch $@ $(VENV)/.run-installed
 
 setup: $(VENV)/.run-installed  ## install, then fetch and verify the models

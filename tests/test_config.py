@@ -51,9 +51,9 @@ def test_other_names_have_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dotenv_with_names_of_other_programs(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("DEVICE=cuda:1\nLIPSTREAM_WORKERS=3\nDATABASE_URL=x\nLIPSTREAM_NO_SUCH_THING=1\n")
+    (tmp_path / ".env").write_text("DEVICE=cuda\nLIPSTREAM_WORKERS=3\nDATABASE_URL=x\nLIPSTREAM_NO_SUCH_THING=1\n")
     settings = Settings()
-    assert (settings.device, settings.workers) == ("cuda:1", 3)
+    assert (settings.device, settings.workers) == ("cuda", 3)
 
 
 def test_the_environment_is_stronger_than_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

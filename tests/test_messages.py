@@ -60,7 +60,7 @@ def test_defaults_are_the_documented_ones() -> None:
         fps=Fraction(25),
         engine="auto",
         pads=(0, 10, 0, 0),
-        img_size=96,
+        img_size=None,
         batch_size=128,
         no_segmentation=False,
         no_sr=False,

@@ -58,11 +58,15 @@ class Settings(BaseSettings):
         validation_alias="sr_path",
         description="Super-resolution (ESRGAN, BasicSR) checkpoint, for the engine `wav2lip`.",
     )
-    device: str = Field(
+    device: Literal["cpu", "cuda"] = Field(
         default="cpu",
         validation_alias="device",
-        pattern=r"^(cpu|cuda(:\d+)?)$",
-        description="Where networks run: `cpu`, or `cuda` (`cuda:1`, ...) for an NVIDIA GPU.",
+        description="Where networks run: `cpu`, or `cuda` for an NVIDIA GPU (`CUDA_VISIBLE_DEVICES` picks one).",
+    )
+
+    face_detector: Literal["mesh", "face-alignment"] = Field(
+        default="mesh",
+        description="Whose face box the engine `wav2lip` uses; `face-alignment` is the original's S3FD.",
     )
 
     host: str = Field(default="127.0.0.1", description="Address that `lipstream serve` listens on; `0.0.0.0` for all.")
@@ -105,6 +109,35 @@ class Settings(BaseSettings):
     )
     checkpoints_dir: Path = Field(
         default=Path("checkpoints"), description="Directory of your own model files, looked in first."
+    )
+
+    live_sessions: int = Field(
+        default=8, ge=0, le=1000, description="Live streams at the same time; one more is answered with `server_busy`."
+    )
+    live_workers: int = Field(
+        default_factory=available_cores, ge=1, le=256, description="Threads that draw and encode for all live streams."
+    )
+    live_lead_ms: int = Field(
+        default=120, ge=0, le=2000, description="How far live media may run ahead of real time, milliseconds."
+    )
+    live_buffer_seconds: int = Field(
+        default=120, ge=5, le=3600, description="Speech that a live stream holds before it stops reading, seconds."
+    )
+    live_idle_seconds: float = Field(
+        default=300.0, gt=0, description="A live stream whose client says nothing for so long is ended, seconds."
+    )
+    live_session_seconds: float = Field(default=3600.0, gt=0, description="Longest live stream, seconds.")
+    live_max_pixels: int = Field(
+        default=1920 * 1088, ge=1024, description="Larger pictures are made smaller for live streams, width × height."
+    )
+    avatar_dir: Path | None = Field(
+        default=None, description="Where uploaded avatars are kept; unset means below the cache directory."
+    )
+    avatar_store_mb: int = Field(
+        default=512,
+        ge=0,
+        le=1_000_000,
+        description="Disk space for uploaded avatars, MB; the least recently used go first.",
     )
 
     crf: int = Field(

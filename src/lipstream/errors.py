@@ -7,6 +7,7 @@
     ├── AudioError        the recording cannot be read, is empty or too long
     ├── ModelError        a model file is missing, damaged or cannot be fetched
     ├── EngineError       the engine asked for cannot run here
+    ├── SessionError      a live session cannot begin or go on
     ├── BusyError         all workers are taken and the queue is full; worth trying again
     └── CancelledError    the caller left; nobody is waiting for the result
 
@@ -58,6 +59,14 @@ class ModelError(LipstreamError):
 
 class EngineError(LipstreamError):
     """The engine cannot run. Codes: ``engine_unknown``, ``engine_unavailable``."""
+
+
+class SessionError(LipstreamError):
+    """A live session cannot begin or go on.
+
+    Codes: ``not_started``, ``already_started``, ``avatar_unknown``, ``session_idle``, ``session_too_long``,
+    ``receiver_too_slow``.
+    """
 
 
 class BusyError(LipstreamError):

@@ -19,6 +19,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from lipstream.config import Settings
+from lipstream.models.store import ModelStore
 from tests.live_server import PATIENCE_SECONDS, LiveServer, running_server, wait_until
 
 CHROMIUM_FLAGS = [
@@ -43,9 +44,13 @@ class Watched:
 
 
 @pytest.fixture(scope="package")
-def server() -> Iterator[LiveServer]:
-    """The real application."""
-    with running_server(Settings()) as live:
+def server(store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The real application, with the models of the user's cache and faces of its own."""
+    cache = tmp_path_factory.mktemp("cache")
+    for file in store.cache.iterdir():
+        if file.is_file():
+            (cache / file.name).symlink_to(file)
+    with running_server(Settings(cache_dir=cache)) as live:
         yield live
 
 

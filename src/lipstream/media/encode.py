@@ -12,6 +12,7 @@ import av.video.codeccontext
 import av.video.plane
 import cv2
 import numpy as np
+from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from lipstream.engines.base import Patch
@@ -50,6 +51,8 @@ class Encoding:
     """Constant rate factor, 0 (lossless) to 51; 6 more halve the size."""
     threads: int = 2
     """Encoder threads. With two, a frame is encoded while the next one is rendered; the file depends on it a little."""
+    live: bool = False
+    """Give every frame's packet at once."""
 
 
 class VideoEncoder:
@@ -85,17 +88,21 @@ class VideoEncoder:
         codec.colorspace, codec.color_range = _MATRIX_BT601, _RANGE_LIMITED
         codec.gop_size = math.ceil(fps * KEYFRAME_SECONDS)
         codec.thread_count = encoding.threads
-        lookahead = min(_LOOKAHEAD_FRAMES, _LOOKAHEAD_PIXELS // (width * height))
+        lookahead = 0 if encoding.live else min(_LOOKAHEAD_FRAMES, _LOOKAHEAD_PIXELS // (width * height))
         codec.options = {
             "preset": encoding.preset,
             "crf": f"{encoding.crf}",
             # B-frames save 5 % here and would put decoding times before 0. Fades and cuts do not happen.
             "bf": "0",
+            "forced-idr": "1",
             "x264-params": f"weightp=0:scenecut=0:rc-lookahead={lookahead}" + ("" if lookahead else ":mbtree=0"),
-        }
+        } | ({"tune": "zerolatency"} if encoding.live else {})
 
-    def encode(self, patch: Patch | None) -> list[av.Packet[av.VideoStream]]:
-        """The next frame: the picture with ``patch`` on it, or as it is. Gives the packets that are done, in order."""
+    def encode(self, patch: Patch | None, *, keyframe: bool = False) -> list[av.Packet[av.VideoStream]]:
+        """The next frame: the picture with ``patch`` on it, or as it is. Gives the packets that are done, in order.
+
+        ``keyframe``: whoever lost the frames before can begin with this one.
+        """
         if self._covered and not (patch and _covers(patch, self._covered)):
             self._restore(self._covered)
         if patch:
@@ -103,6 +110,7 @@ class VideoEncoder:
         self._covered = patch
         self._frame.pts = self._frames
         self._frame.time_base = self._codec.time_base
+        self._frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         self._frames += 1
         return self._timed(self._codec.encode(self._frame))
 

@@ -12,11 +12,13 @@ from fastapi.responses import Response
 
 from lipstream.config import Settings
 from lipstream.errors import LipstreamError
+from lipstream.server.avatars import avatar_routes
 from lipstream.server.lipsync_ws import lipsync_routes
 from lipstream.server.pages import add_pages, sample_routes
 from lipstream.server.probes import probe_routes
 from lipstream.server.rest import error_response, rest_routes
 from lipstream.server.service import Service
+from lipstream.server.stream_ws import stream_routes
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -51,6 +53,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (
         lipsync_routes(service),
         rest_routes(service),
+        avatar_routes(service),
+        stream_routes(service),
         probe_routes(service),
         sample_routes(service.settings),
     ):

@@ -60,7 +60,7 @@ class RenderOptions(BaseModel):
             fps=frame_rate(self.fps),
             engine=self.engine,
             pads=(top, bottom, left, right),
-            img_size=self.img_size,
+            img_size=self.img_size if "img_size" in self.model_fields_set else None,
             batch_size=self.batch_size,
             no_segmentation=self.no_segmentation,
             no_sr=self.no_sr,

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from lipstream.server.limits import WorkQueue
 
+LATENESS_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 SECONDS_BUCKETS = (0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 
 
@@ -23,6 +24,17 @@ class Metrics:
         )
         self.frames = Counter("lipstream_frames", "Video frames made.", registry=registry)
         self.connections = Gauge("lipstream_websocket_connections", "Open WebSockets.", registry=registry)
+        self.live_sessions = Gauge("lipstream_live_sessions", "Live streams that run.", registry=registry)
+        self.live_frames = Counter("lipstream_live_frames", "Frames made for live streams.", registry=registry)
+        self.live_dropped = Counter(
+            "lipstream_live_frames_dropped", "Frames not sent because the receiver was slow.", registry=registry
+        )
+        self.live_lateness = Histogram(
+            "lipstream_live_lateness_seconds",
+            "Time from when a frame was due to when it was ready.",
+            buckets=LATENESS_BUCKETS,
+            registry=registry,
+        )
         running = Gauge("lipstream_jobs_running", "Jobs that have a worker.", registry=registry)
         running.set_function(lambda: queue.running)
         waiting = Gauge("lipstream_jobs_waiting", "Jobs that wait for a worker.", registry=registry)

@@ -23,7 +23,8 @@ def probe_routes(service: Service) -> APIRouter:
     async def readyz() -> JSONResponse:
         if service.state == "ready":
             studio = await service.studio()
-            return JSONResponse({"status": "ready", "engines": studio.engines})
+            problems = {name: problem.message for name, problem in studio.problems.items()}
+            return JSONResponse({"status": "ready", "engines": studio.engines, "problems": problems})
         answer: dict[str, str] = {"status": service.state}
         if service.problem:
             answer |= {"message": service.problem.message, "code": service.problem.code}

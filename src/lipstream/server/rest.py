@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -47,6 +47,7 @@ STATUS = {
     "not_audio": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "no_audio_stream": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "engine_unavailable": HTTPStatus.NOT_IMPLEMENTED,
+    "avatar_unknown": HTTPStatus.NOT_FOUND,
     "server_busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
     "cancelled": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -115,7 +116,7 @@ async def _disconnected(request: Request) -> None:
 
 
 async def _read_job(request: Request, settings: Settings) -> Job:
-    form = await _read_form(request, settings)
+    form = await read_form(request, settings)
     try:
         texts, files = _sort_parts(form)
         options = read_fields(RenderOptions, {name: _value(name, text) for name, text in texts.items()})
@@ -128,10 +129,15 @@ async def _read_job(request: Request, settings: Settings) -> Job:
         await form.close()
 
 
-async def _read_form(request: Request, settings: Settings) -> FormData:
-    """The parts of the upload; files over a megabyte wait on disk, as Starlette does it."""
+async def read_form(request: Request, settings: Settings, files: Collection[str] = FILES) -> FormData:
+    """The parts of an upload; files over a megabyte wait on disk, as Starlette does it. To be closed by the caller.
+
+    ``files`` are the fields it should have, for the message. Raises :class:`RequestError` (``not_a_form``,
+    ``bad_form``, ``message_too_large``).
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-        raise RequestError("not_a_form", 'Send the files as multipart/form-data, in the fields "image" and "audio".')
+        fields = " and ".join(f'"{name}"' for name in files)
+        raise RequestError("not_a_form", f"Send the files as multipart/form-data, in the fields {fields}.")
     upload = _Upload(request, settings.max_message_bytes)
     parser = MultiPartParser(
         request.headers, upload.chunks(), max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=MAX_FIELD_BYTES

@@ -7,9 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from lipstream.config import Settings
+from lipstream.avatar_library import AvatarLibrary
+from lipstream.config import MIB, Settings
 from lipstream.errors import BusyError, LipstreamError
+from lipstream.models.store import default_cache
 from lipstream.server.limits import WorkQueue
+from lipstream.server.live_pool import LivePool
 from lipstream.server.metrics import Metrics
 from lipstream.studio import Job, Studio
 from lipstream.threads import one_thread_per_library
@@ -43,7 +46,10 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.queue = WorkQueue(workers=settings.workers, waiting=settings.queue_size)
+        self.live = LivePool(settings)
         self.metrics = Metrics(self.queue)
+        directory = settings.avatar_dir or (settings.cache_dir or default_cache()) / "avatars"
+        self.avatars = AvatarLibrary(directory, settings.avatar_store_mb * MIB)
         self.state: State = "loading"
         self.problem: LipstreamError | None = None
         """Why the state is ``failed``."""
@@ -111,6 +117,7 @@ class Service:
     def close(self) -> None:
         """Stop all work."""
         self.queue.close()
+        self.live.close()
 
 
 def internal_error(error: Exception) -> LipstreamError:

@@ -1,14 +1,17 @@
-// START HERE: picture + speech → one job → a video on the stage. Each part of the page has its own module.
+// START HERE: picture + speech → one job → a video on the stage. Each part of the page has its own module; the live
+// view is live.js.
 
 import { announce, byId, showError } from "./dom.js";
 import { acceptFiles } from "./drop.js";
 import { brokenLimit, fetchLimits } from "./limits.js";
 import { LipsyncClient, LipsyncError } from "./lipsync.js";
+import { LiveView } from "./live.js";
 import { PictureField } from "./picture.js";
 import { ProgressView } from "./progress.js";
 import { fetchSample, watchServer } from "./server.js";
 import { SpeechField } from "./speech.js";
 import { Stage } from "./stage.js";
+import { setUpTabs } from "./tabs.js";
 import { describeError } from "./words.js";
 
 const page = new URL(".", location.href);
@@ -120,13 +123,22 @@ byId("job").addEventListener("submit", (event) => {
 byId("cancel").addEventListener("click", () => running?.abort());
 
 acceptFiles(
+  { picture: byId("picture"), speech: byId("speech") },
   {
     picture: (file) => picture.choose(file),
     speech: (file) => speech.choose(file),
     unknown: (file) => showError(byId("make-error"), null, "Picture or speech?", `${file.name} could be either. Drop it on the part it is meant for.`),
   },
-  () => running !== null || speech.recording,
+  () => running !== null || speech.recording || byId("view-clip").hidden,
 );
+
+const live = new LiveView(page);
+setUpTabs((name) => {
+  speech.pause();
+  stage.pause();
+  if (name === "live") live.enter();
+  else live.leave();
+});
 
 refresh();
 watch();

@@ -1,14 +1,12 @@
 // Files dropped anywhere on the page or pasted into it, handed to the part they belong to.
 
-import { byId } from "./dom.js";
-
 /**
+ * @param {{picture: HTMLElement, speech: HTMLElement}} parts  of the page
  * @param {{picture: (file: File) => void, speech: (file: File) => void, unknown: (file: File) => void}} take
  *   who takes which file; a file of no clear kind goes to the part it was dropped on, elsewhere to `unknown`
- * @param {() => boolean} busy  while true, files are ignored
+ * @param {() => boolean} busy  while true, files are ignored (a hidden view is busy)
  */
-export function acceptFiles(take, busy) {
-  const parts = { picture: byId("picture"), speech: byId("speech") };
+export function acceptFiles(parts, take, busy) {
   const partAt = (target) => Object.keys(parts).find((name) => parts[name].contains(target));
   let depth = 0; // dragenter and dragleave come for every child; the drag has left the page when they balance
 

@@ -1,4 +1,6 @@
-// The microphone: starts, reports its level while it records, stops, and gives the recording as a file.
+// A recording: starts, reports its level while it records, stops, and gives the recording as a file.
+
+import { MicrophoneError, openMicrophone } from "./microphone.js";
 
 const FORMATS = [
   ["audio/webm;codecs=opus", "webm"],
@@ -6,9 +8,6 @@ const FORMATS = [
   ["audio/ogg;codecs=opus", "ogg"],
 ];
 const LEVEL_EVERY_MS = 60;
-
-/** Why recording did not start, in words. */
-export class MicrophoneError extends Error {}
 
 export class Recording {
   #stream;
@@ -24,18 +23,9 @@ export class Recording {
    * @throws {MicrophoneError}
    */
   static async start(onLevel) {
-    if (!navigator.mediaDevices?.getUserMedia || !window.MediaRecorder) {
-      throw new MicrophoneError("Browsers lend the microphone only to pages on localhost or https. Open the page there, or choose a file.");
-    }
-    const format = FORMATS.find(([type]) => MediaRecorder.isTypeSupported(type));
+    const format = window.MediaRecorder && FORMATS.find(([type]) => MediaRecorder.isTypeSupported(type));
     if (!format) throw new MicrophoneError("This browser cannot record sound. Choose a file instead.");
-    let stream;
-    try {
-      stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-    } catch (error) {
-      throw new MicrophoneError(refusal(error));
-    }
-    return new Recording(stream, format, onLevel);
+    return new Recording(await openMicrophone(), format, onLevel);
   }
 
   constructor(stream, [type, extension], onLevel) {
@@ -74,11 +64,4 @@ export class Recording {
     const type = this.#recorder.mimeType;
     return new File(this.#parts, `Recording.${this.extension}`, { type });
   }
-}
-
-function refusal(error) {
-  if (error.name === "NotAllowedError") return "The browser was not allowed to use the microphone. Allow it in the address bar, or choose a file.";
-  if (error.name === "NotFoundError") return "No microphone was found. Connect one, or choose a file.";
-  if (error.name === "NotReadableError") return "The microphone cannot be opened; another program may be using it.";
-  return `The browser cannot open the microphone (${error.message || error.name}).`;
 }

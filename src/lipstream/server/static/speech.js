@@ -1,8 +1,9 @@
 // The speech: a file, a recording made here, or the sample; it can be listened to before it is sent.
 
 import { announce, byId, showError } from "./dom.js";
+import { MicrophoneError } from "./microphone.js";
 import { Player } from "./player.js";
-import { MicrophoneError, Recording } from "./recorder.js";
+import { Recording } from "./recorder.js";
 import { BARS, barsPath } from "./waveform.js";
 import { clock, duration, size } from "./words.js";
 

@@ -16,6 +16,10 @@ export class Stage {
     this.#show("picture");
   }
 
+  pause() {
+    this.#video.pause();
+  }
+
   /** Puts a finished video on the stage, plays it and offers it for download. */
   async showResult(file, portraitName, seconds) {
     URL.revokeObjectURL(this.#url);

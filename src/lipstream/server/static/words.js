@@ -13,15 +13,27 @@ const ERRORS = {
   audio_empty: ["speech", "The recording is empty"],
   audio_too_long: ["speech", "The recording is too long"],
   message_too_large: ["make", "Picture and recording are too large together"],
+  unreadable: ["speech", "The file cannot be read"],
+  queue_full: ["speech", "Too much speech is waiting"],
+  no_microphone: ["speech", "No microphone"],
+  avatar_unknown: ["picture", "The server has forgotten this face"],
+  session_idle: ["make", "Nobody spoke for a while"],
+  session_too_long: ["make", "The conversation reached its time limit"],
+  receiver_too_slow: ["make", "The connection is too slow"],
+  cannot_play: ["make", "This browser cannot play the stream"],
   server_busy: ["make", "The server is busy"],
   not_ready: ["make", "The server is still starting"],
   unreachable: ["make", "The server does not answer"],
   connection_lost: ["make", "The connection was lost"],
 };
 
-/** @returns {{place: "picture" | "speech" | "make", title: string}} */
-export function describeError(code) {
-  const [place, title] = ERRORS[code] ?? ["make", "No video was made"];
+/**
+ * @param {string} code
+ * @param {string} otherwise  the title of codes that have none of their own
+ * @returns {{place: "picture" | "speech" | "make", title: string}}
+ */
+export function describeError(code, otherwise = "No video was made") {
+  const [place, title] = ERRORS[code] ?? ["make", otherwise];
   return { place, title };
 }
 

@@ -1,0 +1,226 @@
+"""Uploaded pictures, kept on disk so that sessions can name them: ``<directory>/<id>/`` with three files each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from lipstream.avatar import Avatar
+from lipstream.errors import SessionError
+
+THUMBNAIL_PIXELS = 256
+"""Longer side of a thumbnail."""
+TURNED_YAW, TURNED_PITCH = 25.0, 25.0
+"""Heads turned further than this get a warning, degrees."""
+SMALL_FACE = 40.0
+"""Faces whose eyes are closer together than this get a warning, pixels."""
+
+_PICTURE, _FACTS, _THUMBNAIL = "picture", "avatar.json", "thumbnail.jpg"
+_ID = re.compile(r"[0-9a-f]{32}")
+_ID_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in the picture."""
+
+    x: int
+    """Left edge, pixels."""
+    y: int
+    """Top edge, pixels."""
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Where a head looks, as in :class:`lipstream.face.pose.Pose`."""
+
+    yaw: float
+    """Degrees; positive to the picture's right."""
+    pitch: float
+    """Degrees; positive upwards."""
+    roll: float
+    """Degrees; positive clockwise."""
+
+
+@dataclass(frozen=True)
+class AvatarRecord:
+    """What is known of an uploaded picture."""
+
+    id: str
+    """Hash of the file, 32 hexadecimal digits."""
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    face: Box
+    """Around the face's landmarks."""
+    pose: Direction
+    """Of the head."""
+    warnings: tuple[str, ...]
+    """Sentences for people: what will look worse than it could."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the server tells it."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+
+class AvatarLibrary:
+    """Pictures on disk, ``capacity`` bytes of them; the least recently used go first. Blocking; thread-safe.
+
+    Several processes may share a directory.
+    """
+
+    def __init__(self, directory: Path, capacity: int) -> None:
+        self._directory = directory
+        self._capacity = capacity
+        self._lock = threading.Lock()
+
+    def add(self, image: bytes, look: Callable[[bytes], Avatar]) -> tuple[AvatarRecord, bool]:
+        """Keep a picture file; gives its record, and whether it is new.
+
+        ``look`` decodes it and finds the face, only if it is new; what it raises is raised.
+        """
+        name = hashlib.sha256(image).hexdigest()[:_ID_LENGTH]
+        if self._has(name):
+            self._touch(name)
+            return self._record(name), False
+        avatar = look(image)
+        record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), tuple(picture_warnings(avatar)))
+        with self._lock:
+            self._write(record, image, _thumbnail(avatar))
+            self._forget(keep=name)
+        return record, True
+
+    def get(self, name: str) -> AvatarRecord:
+        """What is known of a picture. Raises :class:`SessionError` (``avatar_unknown``)."""
+        self._require(name)
+        return self._record(name)
+
+    def records(self) -> list[AvatarRecord]:
+        """All of them, the most recently used first."""
+        return [self._record(path.name) for path in sorted(self._folders(), key=_used, reverse=True)]
+
+    def picture(self, name: str) -> bytes:
+        """The file as it was uploaded; counts as use. Raises :class:`SessionError` (``avatar_unknown``)."""
+        self._require(name)
+        self._touch(name)
+        return self._read(name, _PICTURE)
+
+    def thumbnail(self, name: str) -> bytes:
+        """A JPEG. Raises :class:`SessionError` (``avatar_unknown``)."""
+        self._require(name)
+        return self._read(name, _THUMBNAIL)
+
+    def remove(self, name: str) -> None:
+        """Delete a picture. Raises :class:`SessionError` (``avatar_unknown``)."""
+        self._require(name)
+        with self._lock:
+            shutil.rmtree(self._directory / name, ignore_errors=True)
+
+    def _has(self, name: str) -> bool:
+        return bool(_ID.fullmatch(name)) and (self._directory / name).is_dir()
+
+    def _require(self, name: str) -> None:
+        if not self._has(name):
+            raise _unknown()
+
+    def _read(self, name: str, part: str) -> bytes:
+        try:
+            return (self._directory / name / part).read_bytes()
+        except FileNotFoundError:  # another process or thread has just forgotten it
+            raise _unknown() from None
+
+    def _record(self, name: str) -> AvatarRecord:
+        facts = json.loads(self._read(name, _FACTS))
+        facts |= {"face": Box(**facts["face"]), "pose": Direction(**facts["pose"])}
+        return AvatarRecord(**{**facts, "warnings": tuple(facts["warnings"])})
+
+    def _write(self, record: AvatarRecord, image: bytes, thumbnail: bytes) -> None:
+        """All files, then the folder's name: nobody sees half an avatar."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        draft = self._directory / f".{record.id}-{uuid.uuid4().hex}"
+        draft.mkdir()
+        (draft / _PICTURE).write_bytes(image)
+        (draft / _THUMBNAIL).write_bytes(thumbnail)
+        (draft / _FACTS).write_text(json.dumps(record.to_json()))
+        try:
+            draft.rename(self._directory / record.id)
+        except OSError:  # somebody else was faster with the same picture
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _forget(self, keep: str) -> None:
+        folders = sorted(self._folders(), key=_used)
+        total = sum(map(_size, folders))
+        for folder in folders:
+            if total <= self._capacity:
+                return
+            if folder.name != keep:
+                total -= _size(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        if not self._directory.is_dir():
+            return []
+        return [path for path in self._directory.iterdir() if _ID.fullmatch(path.name)]
+
+    def _touch(self, name: str) -> None:
+        (self._directory / name / _FACTS).touch()
+
+
+def picture_warnings(avatar: Avatar) -> list[str]:
+    """What will look worse than it could, as sentences."""
+    pose, warnings = avatar.face.pose, []
+    if abs(pose.yaw) > TURNED_YAW:
+        warnings.append(f"The head is turned {abs(pose.yaw):.0f}°: one from the front speaks more clearly.")
+    if abs(pose.pitch) > TURNED_PITCH:
+        way = "up" if pose.pitch > 0 else "down"
+        warnings.append(f"The head looks {abs(pose.pitch):.0f}° {way}: the mouth is seen at an angle.")
+    if avatar.face.scale < SMALL_FACE:
+        warnings.append(f"The face is small ({avatar.face.scale:.0f} pixels between the eyes): it has little detail.")
+    return warnings
+
+
+def _box(avatar: Avatar) -> Box:
+    left, top, right, bottom = (round(side) for side in avatar.face.box)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _direction(avatar: Avatar) -> Direction:
+    pose = avatar.face.pose
+    return Direction(round(pose.yaw, 1), round(pose.pitch, 1), round(pose.roll, 1))
+
+
+def _thumbnail(avatar: Avatar) -> bytes:
+    factor = min(1.0, THUMBNAIL_PIXELS / max(avatar.size))
+    small = cv2.resize(avatar.picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small)[1].tobytes()
+
+
+def _used(folder: Path) -> float:
+    try:
+        return (folder / _FACTS).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0.0
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder)) if folder.is_dir() else 0
+
+
+def _unknown() -> SessionError:
+    return SessionError("avatar_unknown", "There is no avatar with this id. Upload the picture to /v1/avatars (again).")

@@ -1,0 +1,235 @@
+"""A client of ``/ws/stream`` for Python programs: send speech while it is spoken, receive the talking face.
+
+    async with connect("ws://localhost:8000/ws/stream", image=portrait, sample_rate=24_000) as session:
+        await session.send(pcm)                     # as often as there is more
+        await session.end()
+        async for event in session:                 # Media and Event, in the order of the stream
+            ...
+
+``docs/streaming.md`` describes the events and their fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed
+
+from lipstream.errors import LipstreamError
+
+SEND_AHEAD_MS = 30_000.0
+"""Speech that may wait in the server: an interrupt never queues behind more than this."""
+KEPT_MEDIA = 600
+"""Media messages that wait for whoever iterates; the oldest are forgotten."""
+
+_BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4}
+
+
+@dataclass(frozen=True)
+class Media:
+    """A piece of the stream: for ``fmp4`` the init segment first, then fragments; for ``mjpeg`` one frame each."""
+
+    data: bytes
+    """As it came."""
+    number: int
+    """0 for the first message with media; a gap in the numbers is what was forgotten here."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A message of the server."""
+
+    type: str
+    """Such as ``speech.started``."""
+    fields: Mapping[str, Any]
+    """All its fields."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+
+class StreamSession:
+    """A session that is ready. Made by :func:`connect`; iterate it to receive, in one task at a time."""
+
+    def __init__(self, websocket: ClientConnection, ready: Event, bytes_per_second: float) -> None:
+        self.ready = ready
+        """``session.ready``: codec, size, rates, latencies."""
+        self._websocket = websocket
+        self._milliseconds_per_byte = 1000 / bytes_per_second
+        self._limit = min(SEND_AHEAD_MS, ready["buffer_ms"] / 3)
+        self._ahead = 0.0  # milliseconds of speech the server holds, as far as we know
+        self._items: deque[Media | Event] = deque()
+        self._media = 0  # in _items
+        self._number = 0
+        self._over = False
+        self._error: LipstreamError | None = None
+        self._news = asyncio.Condition()
+
+    def allow_ahead(self, milliseconds: float) -> None:
+        """Let the server hold more speech than usual. An interrupt has to be read after all of it."""
+        self._limit = milliseconds
+
+    async def send(self, pcm: bytes | NDArray[np.int16] | NDArray[np.float32]) -> None:
+        """More speech of the current utterance, in the encoding of the session; the first piece begins one.
+
+        Waits while the server holds plenty. Raises :class:`LipstreamError` when the session is over.
+        """
+        data = pcm if isinstance(pcm, bytes) else np.ascontiguousarray(pcm).tobytes()
+        piece = max(1, int(self._limit / 10 / self._milliseconds_per_byte))
+        for start in range(0, len(data), piece):
+            async with self._news:
+                await self._news.wait_for(lambda: self._over or self._ahead < self._limit)
+            chunk = data[start : start + piece]
+            self._ahead += len(chunk) * self._milliseconds_per_byte
+            await self._put(chunk)
+
+    async def end(self) -> None:
+        """The utterance is over; what is sent next begins another. Raises as :meth:`send` does."""
+        await self._put('{"type": "audio.end"}')
+
+    async def interrupt(self) -> None:
+        """Be silent now: the server forgets all speech it holds, and tells how much was played. Raises as ``send``."""
+        await self._put('{"type": "interrupt"}')
+
+    async def close(self) -> None:
+        """End the session. Iteration ends after what has arrived already."""
+        try:
+            await self._put('{"type": "session.stop"}')
+        except LipstreamError:
+            return
+        await self._websocket.close()
+
+    def __aiter__(self) -> AsyncIterator[Media | Event]:
+        return self
+
+    async def __anext__(self) -> Media | Event:
+        """The next piece of media or event. Raises :class:`LipstreamError` when the session failed."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._items or self._over)
+            if self._items:
+                item = self._items.popleft()
+                self._media -= isinstance(item, Media)
+                return item
+        if self._error:
+            raise self._error
+        raise StopAsyncIteration
+
+    async def _put(self, message: str | bytes) -> None:
+        if self._error:
+            raise self._error
+        try:
+            await self._websocket.send(message)
+        except ConnectionClosed:
+            await asyncio.sleep(0)  # let the receiving task see why
+            raise self._error or _lost() from None
+
+    async def receive(self) -> None:
+        """Take in what the server sends until the end. :func:`connect` runs this."""
+        try:
+            async for message in self._websocket:
+                async with self._news:
+                    self._take(message)
+                    self._news.notify_all()
+        except ConnectionClosed as closed:
+            self._error = self._error or (_lost() if closed.rcvd is None else None)
+        finally:
+            self._over = True
+            async with self._news:
+                self._news.notify_all()
+
+    def _take(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self._items.append(Media(message, self._number))
+            self._number += 1
+            self._media += 1
+            if self._media > KEPT_MEDIA:
+                self._forget_oldest()
+            return
+        event = _event(message)
+        self._items.append(event)
+        if event.type == "stats":
+            self._ahead = event["buffered_ms"]
+        elif event.type == "speech.interrupted":
+            self._ahead = 0.0
+        elif event.type == "error" and event["fatal"]:
+            self._error = LipstreamError(event["code"], event["message"])
+
+    def _forget_oldest(self) -> None:
+        """Forget the oldest media, but not the init segment."""
+        oldest = next(item for item in self._items if isinstance(item, Media) and item.number > 0)
+        self._items.remove(oldest)
+        self._media -= 1
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    avatar: str | None = None,
+    image: bytes | None = None,
+    engine: str = "auto",
+    idle: str = "natural",
+    encoding: str = "pcm_s16le",
+    sample_rate: int = 16_000,
+    channels: int = 1,
+    container: str = "fmp4",
+    fps: float = 25.0,
+    width: int | None = None,
+) -> AsyncIterator[StreamSession]:
+    """Open a session with an uploaded ``avatar`` or with an ``image`` file's bytes; it is closed with the block.
+
+    Raises :class:`LipstreamError` with the server's code, or ``connection_lost``; and :class:`OSError` when nobody
+    listens there.
+    """
+    start: dict[str, Any] = {
+        "type": "session.start",
+        "version": 1,
+        "engine": engine,
+        "idle": idle,
+        "audio": {"encoding": encoding, "sample_rate": sample_rate, "channels": channels},
+        "video": {"container": container, "fps": fps, "width": width},
+    }
+    start |= {"avatar": avatar} if image is None else {"image": base64.b64encode(image).decode()}
+    # Compression makes no media smaller; an init segment or a key frame may be large.
+    async with open_websocket(url, max_size=None, compression=None) as websocket:
+        with suppress(ConnectionClosed):  # a server without room answers before it is asked
+            await websocket.send(json.dumps(start))
+        ready = await _first_answer(websocket)
+        session = StreamSession(websocket, ready, sample_rate * channels * _BYTES_PER_SAMPLE[encoding])
+        receiving = asyncio.create_task(session.receive())
+        try:
+            yield session
+        finally:
+            await session.close()
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+
+
+async def _first_answer(websocket: ClientConnection) -> Event:
+    try:
+        event = _event(await websocket.recv())
+    except ConnectionClosed:
+        raise _lost() from None
+    if event.type != "session.ready":
+        raise LipstreamError(event["code"], event["message"])
+    return event
+
+
+def _event(text: str | bytes) -> Event:
+    fields = json.loads(text)
+    return Event(fields["type"], fields)
+
+
+def _lost() -> LipstreamError:
+    return LipstreamError("connection_lost", "The connection to the server was lost. Connect again.")

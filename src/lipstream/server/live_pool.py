@@ -1,0 +1,52 @@
+"""The threads that draw for all live streams, and how many streams there may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from lipstream.config import Settings
+from lipstream.errors import BusyError
+from lipstream.server.limits import RETRY_SECONDS
+
+T = TypeVar("T")
+
+
+class LivePool:
+    """A few threads for many streams.
+
+    Every stream asks for one frame at a time and the threads take first what was asked first, so turns are fair however
+    many streams there are. Belongs to the event loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._threads = ThreadPoolExecutor(settings.live_workers, thread_name_prefix="lipstream-live")
+        self._most = settings.live_sessions
+        self.sessions = 0
+        """Streams that run."""
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Room for a stream while the block runs. Raises :class:`BusyError` (``server_busy``) when there is none."""
+        if self.sessions >= self._most:
+            raise BusyError(
+                "server_busy",
+                f"{self.sessions} live streams are running, and no more are allowed. "
+                f"Try again in {RETRY_SECONDS} seconds.",
+            )
+        self.sessions += 1
+        try:
+            yield
+        finally:
+            self.sessions -= 1
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run blocking work when it is its turn. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Take no more work. Does not wait; a frame takes milliseconds."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,234 @@
+"""The messages of ``/ws/stream``: typed, told apart by ``type``, described for programs in ``docs/asyncapi.json``."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from lipstream.errors import LipstreamError, RequestError
+from lipstream.live import Event, SpeechEnded, SpeechStarted
+from lipstream.media.clock import MAX_FPS, MIN_FPS
+from lipstream.media.pcm import PcmEncoding
+from lipstream.server.messages import MAX_ID_LENGTH, read_json
+from lipstream.studio import EngineName
+
+VERSION: Literal[1] = 1
+"""Of the protocol. Fields may be added to messages from the server without changing it."""
+
+MIN_RATE, MAX_RATE = 8_000, 48_000  # Hz
+MIN_WIDTH, MAX_WIDTH = 64, 4_096  # pixels
+
+Container = Literal["fmp4", "mjpeg"]
+PingId: TypeAlias = Annotated[str, Field(max_length=MAX_ID_LENGTH)] | int | None
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AudioWish(_Message):
+    """What the client will send."""
+
+    encoding: PcmEncoding = Field(default="pcm_s16le", description="Samples are interleaved and little-endian.")
+    sample_rate: int = Field(default=16_000, ge=MIN_RATE, le=MAX_RATE, description="Hz.")
+    channels: Literal[1, 2] = Field(default=1, description="1 or 2.")
+
+
+class VideoWish(_Message):
+    """What the client wants to receive."""
+
+    container: Container = Field(default="fmp4", description="H.264 and AAC in fragmented MP4, or JPEG with PCM.")
+    fps: float = Field(default=25.0, ge=MIN_FPS, le=MAX_FPS, allow_inf_nan=False, description="Frames per second.")
+    width: int | None = Field(
+        default=None, ge=MIN_WIDTH, le=MAX_WIDTH, description="Wider pictures are made this wide; pixels."
+    )
+
+
+class SessionStart(_Message):
+    """The first message."""
+
+    type: Literal["session.start"]
+    version: Literal[1] = Field(default=VERSION, description="Version of the protocol.")
+    avatar: str | None = Field(default=None, max_length=64, description="Id of an uploaded picture; or `image`.")
+    image: str | None = Field(default=None, repr=False, description="A picture's bytes, base64-encoded; or `avatar`.")
+    engine: EngineName = Field(default="auto", description="`auto` is wav2lip when its checkpoint is there.")
+    idle: Literal["natural", "still"] = Field(
+        default="natural", description="Blinking, breathing and a little sway; or only the mouth moves."
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Makes the idle motion repeatable.")
+    audio: AudioWish = AudioWish()
+    video: VideoWish = VideoWish()
+
+
+class AudioChunk(_Message):
+    """Speech of the current utterance, for clients that cannot send binary messages."""
+
+    type: Literal["audio"]
+    audio: str = Field(repr=False, description="PCM, base64-encoded.")
+
+
+class AudioEnd(_Message):
+    """The utterance is over; what comes next begins another."""
+
+    type: Literal["audio.end"]
+
+
+class Interrupt(_Message):
+    """Forget everything that was sent and not yet played."""
+
+    type: Literal["interrupt"]
+
+
+class Ping(_Message):
+    """Answered by `pong`."""
+
+    type: Literal["ping"]
+    id: PingId = Field(default=None, description="Echoed.")
+
+
+class SessionStop(_Message):
+    """End the session."""
+
+    type: Literal["session.stop"]
+
+
+ClientMessage = SessionStart | AudioChunk | AudioEnd | Interrupt | Ping | SessionStop
+
+
+class SessionReady(_Message):
+    """Media follows."""
+
+    type: Literal["session.ready"] = "session.ready"
+    version: Literal[1] = VERSION
+    session: str = Field(description="Names the session in the server's log.")
+    container: Container
+    mime: str = Field(description="With RFC 6381 codecs, for players.")
+    fps: float
+    fps_exact: str = Field(description="The same as a fraction, such as 30000/1001.")
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    audio_rate: int = Field(description="Of the sound in the media, Hz.")
+    audio_channels: int
+    engine: str = Field(description="The engine that was chosen.")
+    lookahead_ms: float = Field(description="Speech that must follow a frame before it can be drawn.")
+    lead_ms: float = Field(description="How far media runs ahead of real time, at most.")
+    buffer_ms: float = Field(description="Speech that the server holds before it stops reading.")
+    warnings: list[str] = Field(description="Sentences about the picture.")
+
+
+class SpeechStartedMessage(_Message):
+    """The next media message is the utterance's first frame."""
+
+    type: Literal["speech.started"] = "speech.started"
+    utterance: int = Field(description="Counts from 1.")
+    at_ms: float = Field(description="Time of the stream.")
+
+
+class SpeechEndedMessage(_Message):
+    """The media message before was the utterance's last frame."""
+
+    type: Literal["speech.ended"] = "speech.ended"
+    utterance: int = Field(description="Counts from 1.")
+    at_ms: float = Field(description="Time of the stream.")
+    duration_ms: float = Field(description="Of the speech.")
+
+
+class SpeechInterruptedMessage(_Message):
+    """The media after this message is idle and silent."""
+
+    type: Literal["speech.interrupted"] = "speech.interrupted"
+    utterance: int | None = Field(description="The one that was being spoken; null if none was.")
+    at_ms: float = Field(description="Time of the stream.")
+    played_ms: float = Field(description="How much of the utterance left the server.")
+    dropped_ms: float = Field(description="How much speech was forgotten.")
+
+
+class Stats(_Message):
+    """Once a second."""
+
+    type: Literal["stats"] = "stats"
+    at_ms: float = Field(description="Time of the stream.")
+    lag_ms: float = Field(description="How late the newest frame was ready.")
+    buffered_ms: float = Field(description="Speech that waits to be spoken.")
+    dropped: int = Field(description="Frames not sent so far, because the receiver was slow.")
+    starved: int = Field(description="Frames idled so far in the middle of an utterance, because the sender was slow.")
+
+
+class Pong(_Message):
+    """The answer to a ping."""
+
+    type: Literal["pong"] = "pong"
+    id: PingId = None
+
+
+class ErrorMessage(_Message):
+    """What is wrong and what to do."""
+
+    type: Literal["error"] = "error"
+    code: str = Field(description="Stable.")
+    message: str
+    fatal: bool = Field(description="Whether the session ends.")
+
+
+ServerMessage = (
+    SessionReady | SpeechStartedMessage | SpeechEndedMessage | SpeechInterruptedMessage | Stats | Pong | ErrorMessage
+)
+
+_TYPES: dict[str, type[ClientMessage]] = {
+    get_args(message.model_fields["type"].annotation)[0]: message for message in get_args(ClientMessage)
+}
+_READER: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
+
+
+def read_message(text: str) -> ClientMessage:
+    """A client's text message.
+
+    Raises :class:`RequestError`: ``bad_json``, ``missing_field``, ``unknown_field``, ``bad_field``.
+    """
+    fields = read_json(text)
+    if "type" not in fields:
+        raise RequestError("missing_field", f'The field "type" is missing; it is one of {", ".join(_TYPES)}.')
+    try:
+        return _READER.validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        # Behind the name of the message type, as which pydantic counts the choice between them.
+        raise _in_words(first["type"], first["msg"], [str(part) for part in first["loc"][1:]]) from None
+
+
+def _in_words(kind: str, complaint: str, path: list[str]) -> RequestError:
+    name = ".".join(path) or "type"
+    if kind == "extra_forbidden":
+        return RequestError("unknown_field", f'There is no field "{name[:60]}" in this message.')
+    if kind == "missing":
+        return RequestError("missing_field", f'The field "{name}" is missing.')
+    if kind == "union_tag_invalid":
+        return RequestError("bad_field", f'The field "type" must be one of {", ".join(_TYPES)}.')
+    return RequestError("bad_field", f'The field "{name}": {complaint[:1].lower()}{complaint[1:]}.')
+
+
+def event_message(event: Event) -> ServerMessage:
+    """What a client hears of an event."""
+    at = milliseconds(event.time)
+    if isinstance(event, SpeechStarted):
+        return SpeechStartedMessage(utterance=event.utterance, at_ms=at)
+    if isinstance(event, SpeechEnded):
+        return SpeechEndedMessage(utterance=event.utterance, at_ms=at, duration_ms=milliseconds(event.duration))
+    return SpeechInterruptedMessage(
+        utterance=event.utterance,
+        at_ms=at,
+        played_ms=milliseconds(event.played),
+        dropped_ms=milliseconds(event.dropped),
+    )
+
+
+def error_message(error: LipstreamError, *, fatal: bool) -> ErrorMessage:
+    """What a client hears of an error."""
+    return ErrorMessage(code=error.code, message=error.message, fatal=fatal)
+
+
+def milliseconds(seconds: float | Fraction) -> float:
+    """Seconds of any kind → milliseconds with three decimals."""
+    return round(float(seconds) * 1000, 3)

@@ -1,0 +1,186 @@
+"""What waits on either side of a live stream: the client's orders on their way in, messages on their way out.
+
+Both are bounded. A full :class:`Inbox` makes the reader wait, which the client's TCP feels; a full :class:`Outbox`
+drops the oldest media, because it would be too late anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.errors import SessionError
+from lipstream.live import LiveStream
+from lipstream.media.fragments import MediaPacket
+
+MAX_ORDERS = 256
+MAX_TEXTS = 256
+OUTBOX_SECONDS = 1
+"""Media that is kept for a slow receiver."""
+LOSS_SECONDS = 10.0
+"""A receiver that loses this much media, faster than it is forgiven, is given up."""
+FORGIVEN_PER_FRAME = 0.2
+"""Lost frames that are forgiven with every frame that goes out."""
+
+Order = NDArray[np.int16] | Literal["end", "interrupt"]
+
+
+class Inbox:
+    """Orders for a :class:`LiveStream`: given on the event loop, carried out by a worker thread between two frames."""
+
+    def __init__(self, stream: LiveStream) -> None:
+        self._stream = stream
+        self._orders: deque[Order] = deque()
+        self._samples = 0
+        self._lock = threading.Lock()
+
+    @property
+    def full(self) -> bool:
+        """Whether more speech should wait."""
+        return self._samples >= self._stream.room
+
+    @property
+    def crowded(self) -> bool:
+        """Whether any order should wait."""
+        return len(self._orders) >= MAX_ORDERS
+
+    def feed(self, pcm: NDArray[np.int16]) -> None:
+        """Speech of the current utterance, (n, channels)."""
+        with self._lock:
+            self._orders.append(pcm)
+            self._samples += len(pcm)
+
+    def end(self) -> None:
+        """The utterance is over."""
+        with self._lock:
+            self._orders.append("end")
+
+    def interrupt(self) -> None:
+        """Forget all speech, that in here first."""
+        with self._lock:
+            kept = [order for order in self._orders if isinstance(order, str) and order == "interrupt"]
+            self._orders = deque([*kept, "interrupt"])
+            self._samples = 0
+
+    def carry_out(self) -> None:
+        """Hand everything over that the stream has room for."""
+        with self._lock:
+            while self._orders:
+                order = self._orders.popleft()
+                if isinstance(order, str):
+                    self._stream.end() if order == "end" else self._stream.interrupt()
+                    continue
+                taken = self._stream.feed(order)
+                self._samples -= taken
+                if taken < len(order):
+                    self._orders.appendleft(order[taken:])
+                    return
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One message for the client."""
+
+    content: str | bytes
+    frame: bool = False
+    """Whether it is media that may be dropped."""
+    key: bool = False
+    """Whether a receiver that lost the media before can go on with it."""
+
+
+class Outbox:
+    """Messages that wait to be sent, in order. Belongs to the event loop."""
+
+    def __init__(self, fps: Fraction) -> None:
+        self._items: deque[Outgoing] = deque()
+        self._fps = fps
+        self._most = max(1, int(fps * OUTBOX_SECONDS))
+        self._frames = 0
+        self._texts = 0
+        self._loss = 0.0
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self.dropped = 0
+        """Frames that were not sent."""
+        self.broken = False
+        """Whether the receiver lost frames and nothing it could go on with has come since: a key frame is needed."""
+
+    async def wait_for_texts(self) -> None:
+        """Wait while too many texts wait: whoever provokes answers without reading them is not listened to."""
+        while self._texts >= MAX_TEXTS:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def add_text(self, text: str) -> None:
+        """Add a text; texts are never dropped."""
+        self._texts += 1
+        self._add(Outgoing(text))
+
+    def add_head(self, head: bytes) -> None:
+        """Add what all media depends on; it is never dropped."""
+        self._add(Outgoing(head))
+
+    def add_frame(self, packet: MediaPacket) -> None:
+        """Add media; drops what is too old. Raises :class:`SessionError` (``receiver_too_slow``)."""
+        self._loss = max(0.0, self._loss - FORGIVEN_PER_FRAME)
+        if self.broken and not packet.key:
+            self._lose(1)
+            return
+        self.broken = False
+        self._frames += 1
+        self._add(Outgoing(packet.data, frame=True, key=packet.key))
+        if self._frames > self._most:
+            self._lose(self._drop(until_key=True))
+
+    def drop_frames(self) -> None:
+        """Drop all media, after an interruption: nobody wants to hear it any more, so it is no loss."""
+        self.dropped += self._drop(until_key=False)
+
+    async def get(self) -> Outgoing:
+        """Wait for the oldest message and take it out."""
+        while not self._items:
+            self._filled.clear()
+            await self._filled.wait()
+        item = self._items.popleft()
+        if isinstance(item.content, str):
+            self._texts -= 1
+            self._emptied.set()
+        self._frames -= item.frame
+        return item
+
+    def _add(self, item: Outgoing) -> None:
+        self._items.append(item)
+        self._filled.set()
+
+    def _drop(self, *, until_key: bool) -> int:
+        """Drop all frames, or the oldest and those that cannot be decoded without it; gives how many."""
+        kept: deque[Outgoing] = deque()
+        lost, dropping = 0, True
+        for item in self._items:
+            if item.frame and until_key and lost and item.key:
+                dropping = False
+            if item.frame and dropping:
+                lost += 1
+            else:
+                kept.append(item)
+        self._items = kept
+        self._frames -= lost
+        self.broken = self.broken or (lost > 0 and not any(item.frame for item in kept))
+        return lost
+
+    def _lose(self, frames: int) -> None:
+        self.dropped += frames
+        self._loss += frames
+        if self._loss > LOSS_SECONDS * self._fps:
+            raise SessionError(
+                "receiver_too_slow",
+                f"The connection is too slow for this video: {self._loss / float(self._fps):.0f} seconds of it were "
+                "lost. Ask for a smaller width or fewer frames per second.",
+            )

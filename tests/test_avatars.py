@@ -1,0 +1,207 @@
+"""Uploaded pictures: kept once, found again, forgotten oldest first; over HTTP and on disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from lipstream.avatar import Avatar
+from lipstream.avatar_library import THUMBNAIL_PIXELS, AvatarLibrary, picture_warnings
+from lipstream.config import Settings
+from lipstream.errors import FaceError, SessionError
+from lipstream.face.finder import FaceFinder
+from lipstream.media.size import SizeLimit, shrink
+from lipstream.studio import Studio
+from tests.live_server import LiveServer, running_server
+from tests.speakers import plain_avatar
+from tests.turned_head import turned_head
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])).save(file, "PNG")
+    return file.getvalue()
+
+
+def look(_: bytes) -> Avatar:
+    """Finds a face in anything."""
+    return plain_avatar()
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> AvatarLibrary:
+    return AvatarLibrary(tmp_path / "avatars", 2**20)
+
+
+def test_the_same_picture_is_kept_once(library: AvatarLibrary) -> None:
+    first, new = library.add(b"picture", look)
+    assert new
+
+    def refuse(_: bytes) -> Avatar:
+        raise AssertionError("it was looked at again")
+
+    assert library.add(b"picture", refuse) == (first, False)
+    assert library.records() == [first]
+    assert library.picture(first.id) == b"picture"
+    assert library.get(first.id) == first
+    assert (first.width, first.height) == (64, 64)
+    assert first.face.width > 10
+
+
+def test_what_cannot_be_used_is_not_kept(library: AvatarLibrary) -> None:
+    def faceless(_: bytes) -> Avatar:
+        raise FaceError("no_face", "There is no face.")
+
+    with pytest.raises(FaceError):
+        library.add(b"landscape", faceless)
+    assert library.records() == []
+
+
+def test_it_is_all_there_after_a_restart(tmp_path: Path) -> None:
+    record, _ = AvatarLibrary(tmp_path, 2**20).add(b"picture", look)
+    assert AvatarLibrary(tmp_path, 2**20).get(record.id) == record
+
+
+def test_the_least_recently_used_is_forgotten_first(tmp_path: Path) -> None:
+    library = AvatarLibrary(tmp_path, 100_000)
+    names = []
+    for index in range(3):
+        record, _ = library.add(bytes([index]) * 30_000, look)
+        names.append(record.id)
+        age(tmp_path, record.id, 100 - index)
+    library.picture(names[0])
+    library.add(b"x" * 30_000, look)
+    kept = [record.id for record in library.records()]
+    assert names[0] in kept
+    assert names[1] not in kept
+    assert names[2] in kept
+    with pytest.raises(SessionError) as caught:
+        library.picture(names[1])
+    assert caught.value.code == "avatar_unknown"
+
+
+def age(directory: Path, name: str, seconds: int) -> None:
+    """Make an avatar look as if it had been used that long ago."""
+    facts = directory / name / "avatar.json"
+    then = facts.stat().st_mtime - seconds
+    os.utime(facts, (then, then))
+
+
+def test_one_that_is_larger_than_all_room_is_kept_alone(tmp_path: Path) -> None:
+    library = AvatarLibrary(tmp_path, 0)
+    library.add(b"a", look)
+    record, _ = library.add(b"b", look)
+    assert library.records() == [record]
+
+
+def test_many_threads_with_the_same_picture(library: AvatarLibrary) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        records = {record for record, _ in threads.map(lambda _: library.add(b"picture", look), range(32))}
+    assert len(records) == 1
+    assert library.records() == list(records)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "0" * 31, "G" * 32, "0" * 32, "/etc"])
+def test_unknown_names(library: AvatarLibrary, name: str) -> None:
+    for method in (library.get, library.picture, library.thumbnail, library.remove):
+        with pytest.raises(SessionError):
+            method(name)
+
+
+def test_half_an_avatar_is_nobody(library: AvatarLibrary, tmp_path: Path) -> None:
+    record, _ = library.add(b"picture", look)
+    shutil.copytree(tmp_path / "avatars" / record.id, tmp_path / "avatars" / f".{record.id}-1234")
+    assert library.records() == [record]
+
+
+def test_turned_heads_are_warned_of(finder: FaceFinder, astronaut: NDArray[np.uint8], studio: Studio) -> None:
+    straight = studio.avatar(png(astronaut))
+    assert not any("turned" in warning for warning in picture_warnings(straight))
+    picture = turned_head(astronaut, straight.face, 32.0)
+    face = finder.largest(picture)
+    (warning,) = [one for one in picture_warnings(Avatar(picture, face, "")) if "turned" in one]
+    assert warning == f"The head is turned {abs(face.pose.yaw):.0f}°: one from the front speaks more clearly."
+
+
+def test_small_faces_are_warned_of(studio: Studio, astronaut: NDArray[np.uint8]) -> None:
+    small = studio.avatar(png(astronaut), SizeLimit(10**9, 256))
+    assert small.size == (256, 256)
+    assert any("small" in warning for warning in picture_warnings(small))
+
+
+@pytest.mark.parametrize(
+    ("limit", "size"),
+    [
+        (SizeLimit(10**9), (300, 200)),
+        (SizeLimit(10**9, 1_000), (300, 200)),
+        (SizeLimit(10**9, 150), (150, 100)),
+        (SizeLimit(15_000), (150, 100)),
+        (SizeLimit(10**9, 101), (100, 66)),
+    ],
+)
+def test_pictures_are_made_smaller_never_larger(limit: SizeLimit, size: tuple[int, int]) -> None:
+    height, width = shrink(np.zeros((200, 300, 3), np.uint8), limit).shape[:2]
+    assert (width, height) == size
+
+
+# Over HTTP
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with running_server(Settings(avatar_dir=tmp_path_factory.mktemp("avatars"), max_image_bytes=2**20)) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut: NDArray[np.uint8]) -> bytes:
+    return png(astronaut[:256, 100:340])
+
+
+def test_upload_look_delete(server: LiveServer, portrait: bytes) -> None:
+    with httpx.Client(base_url=server.url("")) as client:
+        answer = client.post("/v1/avatars", files={"image": portrait})
+        assert answer.status_code == 201
+        avatar = answer.json()
+        assert (avatar["width"], avatar["height"]) == (240, 256)
+        assert 40 < avatar["face"]["width"] < 160
+        assert abs(avatar["pose"]["yaw"]) < 15
+        again = client.post("/v1/avatars", files={"image": portrait})
+        assert (again.status_code, again.json()) == (200, avatar)
+        assert client.get("/v1/avatars").json() == {"avatars": [avatar]}
+        assert client.get(f"/v1/avatars/{avatar['id']}").json() == avatar
+        thumbnail = client.get(f"/v1/avatars/{avatar['id']}/thumbnail")
+        assert thumbnail.headers["content-type"] == "image/jpeg"
+        assert max(Image.open(io.BytesIO(thumbnail.content)).size) <= THUMBNAIL_PIXELS
+        assert client.delete(f"/v1/avatars/{avatar['id']}").status_code == 204
+        assert client.get("/v1/avatars").json() == {"avatars": []}
+        for gone in (client.get, client.delete):
+            answer = gone(f"/v1/avatars/{avatar['id']}")
+            assert (answer.status_code, answer.json()["code"]) == (404, "avatar_unknown")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({"files": {"image": b"no picture"}}, 415, "not_an_image"),
+        ({"files": {"image": b"x" * (2**20 + 1)}}, 413, "image_too_large"),
+        ({"files": {"picture": b"x"}}, 422, "unknown_field"),
+        ({"files": {}, "data": {"image": "text"}}, 415, "not_a_form"),
+        ({"content": b"raw"}, 415, "not_a_form"),
+    ],
+)
+def test_uploads_that_are_refused(
+    server: LiveServer, fields: dict[str, dict[str, bytes]], status: int, code: str
+) -> None:
+    answer = httpx.post(server.url("/v1/avatars"), **fields)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
