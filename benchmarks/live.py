@@ -61,8 +61,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.add_argument("--rounds", type=int, default=30, help="of first frame and barge-in (default: %(default)s)")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="instead, stream for so long and look for drift")
     options = parser.parse_args()
     picture = sample_picture()
+    if options.soak:
+        with server() as (url, _):
+            print(json.dumps({"soak": asyncio.run(soak(url, picture, options.soak))}))
+        return
     results: dict[str, Any] = {"stage_ms": stages(picture)}
     with server() as (url, engines):
         results |= asyncio.run(latencies(url, picture, options.rounds))
@@ -118,10 +123,9 @@ def stage_times(studio: Studio, picture: bytes, limit: SizeLimit) -> dict[str, f
 
 async def latencies(url: str, picture: bytes, rounds: int) -> dict[str, Any]:
     """First frame and barge-in, one session after the other."""
-    first, barge = [], []
+    barge = []
     async with connect(url, image=picture, engine="portrait", sample_rate=speech()[1]) as session:
-        for _ in range(rounds):
-            first.append(await first_frame(session))
+        first = [await first_frame(session) for _ in range(rounds)]
     for _ in range(rounds):
         async with connect(url, image=picture, engine="portrait", sample_rate=speech()[1]) as session:
             barge.append(await barge_in(session))
@@ -165,7 +169,11 @@ async def barge_in(session: StreamSession) -> float:
 
 async def next_sound_end(session: StreamSession) -> int:
     """The next fragment: where the sound that has come ends, in samples; 0 if it brought none."""
-    data = (await next_media(session)).data
+    return sound_end((await next_media(session)).data)
+
+
+def sound_end(data: bytes) -> int:
+    """Where the sound of a fragment ends, in samples; 0 if it has none."""
     second = data.find(b"tfdt", data.find(b"tfdt") + 4)
     if second < 0:
         return 0
@@ -202,21 +210,66 @@ async def speak_for_ever(session: StreamSession) -> None:
         await asyncio.sleep(begin + sent / rate - time.perf_counter())
 
 
+# Endurance
+
+
+async def soak(url: str, picture: bytes, minutes: float) -> dict[str, float]:
+    """One session in real time: how far picture, sound and wall clock move apart, and how much memory it takes."""
+    behind, late = [], []
+    async with connect(url, image=picture, engine="portrait", sample_rate=speech()[1]) as session:
+        speaking = asyncio.create_task(speak_for_ever(session))
+        before, frames, begin = 0.0, 0, time.perf_counter()
+        while frames < minutes * 60 * FPS:
+            end = sound_end((await next_media(session)).data)
+            late.append(time.perf_counter() - begin - frames / float(FPS))
+            frames += 1
+            if end:
+                behind.append((frames - 1) / float(FPS) - end / session.ready["audio_rate"])
+            if frames == 60 * FPS:
+                before = await asyncio.to_thread(resident_bytes, url)
+        grown = await asyncio.to_thread(resident_bytes, url) - before
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+    minute = int(60 * FPS)
+    return {
+        "minutes": minutes,
+        "sound_behind_picture_ms_min": round(min(behind[5:]) * 1000, 1),
+        "sound_behind_picture_ms_max": round(max(behind[5:]) * 1000, 1),
+        "clock_drift_ms": round((statistics.median(late[-minute:]) - statistics.median(late[:minute])) * 1000, 1),
+        "memory_grown_mb": round(grown / 2**20, 1),
+    }
+
+
+def resident_bytes(url: str) -> float:
+    """Memory of the server."""
+    address = url.replace("ws://", "http://").replace("/ws/stream", "/metrics")
+    with urllib.request.urlopen(address) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("process_resident_memory_bytes "))
+
+
 # Sessions
 
 
 async def most_sessions(url: str, picture: bytes, engine: str) -> int:
     """How many may speak at the same time."""
     for sessions in range(1, MOST_SESSIONS + 1):
-        try:
-            late = await asyncio.gather(*(lateness(url, picture, engine) for _ in range(sessions)))
-        except LipstreamError:
-            return sessions - 1
-        p99 = float(np.percentile(np.concatenate(late), 99))
-        print(f"{engine}: {sessions} sessions, p99 lateness {p99 * 1000:.0f} ms", file=sys.stderr)
-        if p99 > LATE_SECONDS:
+        # Twice if need be: a hiccup of the machine is not the server's limit.
+        if not (await in_time(url, picture, engine, sessions) or await in_time(url, picture, engine, sessions)):
             return sessions - 1
     return MOST_SESSIONS
+
+
+async def in_time(url: str, picture: bytes, engine: str, sessions: int) -> bool:
+    """Whether this many sessions get their frames in time."""
+    try:
+        late = await asyncio.gather(*(lateness(url, picture, engine) for _ in range(sessions)))
+    except LipstreamError as error:
+        print(f"{engine}: {sessions} sessions: {error}", file=sys.stderr)
+        return False
+    p99 = float(np.percentile(np.concatenate(late), 99))
+    print(f"{engine}: {sessions} sessions, p99 lateness {p99 * 1000:.0f} ms", file=sys.stderr)
+    return p99 <= LATE_SECONDS
 
 
 async def lateness(url: str, picture: bytes, engine: str) -> NDArray[np.float64]:
@@ -233,8 +286,8 @@ async def lateness(url: str, picture: bytes, engine: str) -> NDArray[np.float64]
                 break
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
-    settled = np.array(arrivals[int(FPS) :])
-    return settled - np.percentile(settled, 1)
+    settled = np.array(arrivals[int(FPS) :], np.float64)
+    return np.asarray(settled - np.percentile(settled, 1), np.float64)
 
 
 # What it is measured with

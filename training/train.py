@@ -39,7 +39,7 @@ VOICES = (
 class Recipe:
     """What decides the result."""
 
-    epochs: int = 10
+    epochs: int = 14
     """Passes over all sequences."""
     batch: int = 12
     """Sequences per step of the optimiser."""
@@ -51,7 +51,7 @@ class Recipe:
     """Standard deviation of the noise on the log posteriors."""
     articulation: float = 0.3
     """Weight of the articulation's cross entropy."""
-    teachers: int = 0
+    teachers: int = 3
     """Networks whose mean the final one learns from, 0 = from the film alone."""
     seed: int = 0
     """Of everything random."""

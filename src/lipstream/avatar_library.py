@@ -23,7 +23,7 @@ THUMBNAIL_PIXELS = 256
 """Longer side of a thumbnail."""
 TURNED_YAW, TURNED_PITCH = 25.0, 25.0
 """Heads turned further than this get a warning, degrees."""
-SMALL_FACE = 40.0
+SMALL_FACE = 32.0
 """Faces whose eyes are closer together than this get a warning, pixels."""
 
 _PICTURE, _FACTS, _THUMBNAIL = "picture", "avatar.json", "thumbnail.jpg"

@@ -1,6 +1,6 @@
 """``/ws/stream`` for programs: an AsyncAPI 3.0 description, made from the types of the messages.
 
-    python -m lipstream.server.asyncapi > docs/asyncapi.json
+python -m lipstream.server.asyncapi > docs/asyncapi.json
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class Inbox:
         self._stream = stream
         self._orders: deque[Order] = deque()
         self._samples = 0
+        self._interrupts = 0
         self._lock = threading.Lock()
 
     @property
@@ -63,25 +64,32 @@ class Inbox:
             self._orders.append("end")
 
     def interrupt(self) -> None:
-        """Forget all speech, that in here first."""
+        """Forget all speech, that in here as well."""
         with self._lock:
-            kept = [order for order in self._orders if isinstance(order, str) and order == "interrupt"]
-            self._orders = deque([*kept, "interrupt"])
-            self._samples = 0
+            self._orders.append("interrupt")
+            self._interrupts += 1
 
     def carry_out(self) -> None:
-        """Hand everything over that the stream has room for."""
+        """Hand everything over that the stream has room for. What is interrupted anyway needs none."""
         with self._lock:
             while self._orders:
                 order = self._orders.popleft()
                 if isinstance(order, str):
-                    self._stream.end() if order == "end" else self._stream.interrupt()
+                    self._carry_out(order)
                     continue
-                taken = self._stream.feed(order)
+                taken = len(order) if self._interrupts and not self._stream.room else self._stream.feed(order)
                 self._samples -= taken
                 if taken < len(order):
                     self._orders.appendleft(order[taken:])
-                    return
+                    if not self._interrupts:
+                        return
+
+    def _carry_out(self, order: Literal["end", "interrupt"]) -> None:
+        if order == "end":
+            self._stream.end()
+        else:
+            self._interrupts -= 1
+            self._stream.interrupt()
 
 
 @dataclass(frozen=True)

@@ -268,7 +268,8 @@ class StreamSession:
 
     async def _feed(self, data: bytes) -> None:
         await self._room()
-        self._inbox.feed(self._pcm.read(data))
+        large = len(data) > base64_text.PIECE
+        self._inbox.feed(await asyncio.to_thread(self._pcm.read, data) if large else self._pcm.read(data))
 
     async def _room(self, *, for_speech: bool = True) -> None:
         while self._inbox.crowded or (for_speech and self._inbox.full):
