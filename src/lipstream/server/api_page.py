@@ -27,6 +27,9 @@ _WEBSOCKET = """
 <pre>{"status": "progress", "done": 40, "total": 175}
 {"status": "success", "video": "&lt;base64 MP4&gt;"}
 {"status": "error", "message": "what is wrong and what to do", "code": "no_face"}</pre>
+<h2><span class="method">WebSocket</span> <code>/ws/stream</code></h2>
+<p>Live: speech in as it is spoken, a talking face out, for ever. docs/streaming.md has the protocol, docs/asyncapi.json
+the same for programs.</p>
 """
 
 
