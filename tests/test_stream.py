@@ -364,6 +364,30 @@ def test_a_sender_that_is_too_fast_is_slowed_down_and_loses_nothing(strict_serve
     run(talk())
 
 
+def test_the_server_stops_reading_when_it_holds_enough(strict_server: LiveServer, portrait: bytes) -> None:
+    """Of 23 MB of speech at once, five seconds and what the kernels hold are taken; an endless sender is held up."""
+    wait_until(free(strict_server), "the place is free")
+
+    async def talk() -> None:
+        async with raw(
+            strict_server,
+            image=picture(portrait),
+            audio={"encoding": "pcm_f32le", "sample_rate": MAX_RATE, "channels": 2},
+        ) as websocket:
+            await answer(websocket, "session.ready")
+            second = bytes(MAX_RATE * 2 * 4)
+
+            async def send_a_minute() -> None:
+                for _ in range(60):
+                    await websocket.send(second)
+
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(send_a_minute(), 3)
+            websocket.transport.abort()
+
+    run(talk())
+
+
 def trimmed(samples: NDArray[np.int16]) -> NDArray[np.int16]:
     return samples[np.flatnonzero(samples)[0] :]
 

@@ -39,7 +39,7 @@ VOICES = (
 class Recipe:
     """What decides the result."""
 
-    epochs: int = 14
+    epochs: int = 8
     """Passes over all sequences."""
     batch: int = 12
     """Sequences per step of the optimiser."""
