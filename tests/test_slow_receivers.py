@@ -105,9 +105,9 @@ async def session(astronaut: NDArray[np.uint8], **video: Any) -> AsyncIterator[L
 def test_after_a_pause_it_goes_on_with_a_key_frame(astronaut: NDArray[np.uint8]) -> None:
     async def play() -> None:
         async with session(astronaut, container="fmp4") as line:
-            await line.until(lambda: len(line.media) > 10)
+            await line.until(lambda: len(line.media) > 54)  # just after the key frame number 51
             line.flowing.clear()
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(1.5)
             line.flowing.set()
             sent = len(line.media)
             await line.until(lambda: len(line.media) > sent + 40 and line.events("stats"))
@@ -116,6 +116,7 @@ def test_after_a_pause_it_goes_on_with_a_key_frame(astronaut: NDArray[np.uint8])
         numbers = [struct.unpack(">I", one[20:24])[0] for one in fragments]
         (gap,) = np.flatnonzero(np.diff(numbers) > 1)
         assert numbers[gap + 1] - numbers[gap] > 25, "more than a second is gone"
+        assert numbers[gap + 1] < 101, "it did not wait for the usual key frame"
         with av.open(io.BytesIO(head + b"".join(fragments[gap + 1 :]))) as file:
             assert file.streams.video[0].time_base is not None
             first = next(file.demux(video=0))

@@ -1,0 +1,239 @@
+"""One live session: a reader, a producer, a sender.
+
+The reader turns messages into orders for the stream; the producer has a frame made whenever one is due, which is the
+only place with a wall clock; the sender sends. Whichever ends first ends the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fastapi import WebSocket
+
+from lipstream.avatar_library import picture_warnings
+from lipstream.engines.base import Actor
+from lipstream.errors import LipstreamError, SessionError
+from lipstream.live import Event, LiveStream
+from lipstream.media.fragments import MediaPacket, MediaWriter
+from lipstream.media.pcm import PcmReader
+from lipstream.server import base64_text
+from lipstream.server.service import Service
+from lipstream.server.stream_messages import (
+    AudioChunk,
+    AudioEnd,
+    ClientMessage,
+    Interrupt,
+    Ping,
+    Pong,
+    SessionReady,
+    SessionStart,
+    SessionStop,
+    Stats,
+    error_message,
+    event_message,
+    milliseconds,
+    read_message,
+)
+from lipstream.server.stream_queues import Inbox, Outbox
+
+logger = logging.getLogger(__name__)
+
+GIVEN_UP_SECONDS = 0.5
+"""A stream that is drawn so late has its clock moved instead of hurrying after it: players wait either way."""
+
+
+@dataclass
+class Prepared:
+    """What a session works with."""
+
+    actor: Actor
+    engine: str
+    lookahead: Fraction
+    stream: LiveStream
+    writer: MediaWriter
+
+
+class StreamSession:
+    """One client's stream, from ready to the end."""
+
+    def __init__(self, websocket: WebSocket, service: Service, start: SessionStart, prepared: Prepared) -> None:
+        self._websocket = websocket
+        self._service = service
+        self._start = start
+        self._prepared = prepared
+        self._stream = prepared.stream
+        self._writer = prepared.writer
+        self._inbox = Inbox(prepared.stream)
+        self._outbox = Outbox(prepared.stream.fps)
+        self._pcm = PcmReader(start.audio.encoding, start.audio.channels)
+        self._made = asyncio.Event()
+        self._heard_at = 0.0
+        self._lag = 0.0
+        self.name = uuid.uuid4().hex
+
+    async def run(self) -> None:
+        """Until the client leaves or stops, or something ends the session. Raises :class:`LipstreamError`."""
+        logger.info("Live session %s begins.", self.name)
+        self._outbox.add_text(self._ready().model_dump_json())
+        if self._writer.head:
+            self._outbox.add_head(self._writer.head)
+        work: list[Awaitable[None]] = [self._read(), self._produce(), self._send()]
+        tasks = [asyncio.ensure_future(one) for one in work]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._service.metrics.live_dropped.inc(self._outbox.dropped)
+            logger.info("Live session %s ends.", self.name)
+
+    def _ready(self) -> SessionReady:
+        fps, (width, height) = self._stream.fps, self._prepared.actor.avatar.size
+        settings = self._service.settings
+        return SessionReady(
+            session=self.name,
+            container=self._start.video.container,
+            mime=self._writer.mime,
+            fps=float(fps),
+            fps_exact=f"{fps.numerator}/{fps.denominator}",
+            width=width,
+            height=height,
+            audio_rate=self._writer.audio_rate,
+            audio_channels=self._stream.audio.channels,
+            engine=self._prepared.engine,
+            lookahead_ms=milliseconds(self._prepared.lookahead),
+            lead_ms=float(settings.live_lead_ms),
+            buffer_ms=settings.live_buffer_seconds * 1000.0,
+            warnings=picture_warnings(self._prepared.actor.avatar),
+        )
+
+    # The reader
+
+    async def _read(self) -> None:
+        """Turn messages into orders. Waits, and so does the client, while there is no room for them."""
+        while True:
+            received = await self._websocket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            await self._outbox.wait_for_texts()
+            try:
+                message = await self._message(received)
+                if isinstance(message, SessionStop):
+                    return
+                await self._obey(message)
+            except LipstreamError as error:
+                self._outbox.add_text(error_message(error, fatal=False).model_dump_json())
+
+    async def _message(self, received: Mapping[str, object]) -> ClientMessage | bytes:
+        data = received.get("bytes")
+        if isinstance(data, bytes):
+            return data
+        text = str(received.get("text"))
+        # A long one is not parsed on the event loop: it would hold up every other stream.
+        return read_message(text) if len(text) < base64_text.PIECE else await asyncio.to_thread(read_message, text)
+
+    async def _obey(self, message: ClientMessage | bytes) -> None:
+        if not isinstance(message, Ping):
+            self._heard_at = asyncio.get_running_loop().time()
+        if isinstance(message, bytes):
+            await self._feed(message)
+        elif isinstance(message, AudioChunk):
+            await self._feed(await asyncio.to_thread(base64_text.decode, message.audio, "audio"))
+        elif isinstance(message, AudioEnd):
+            self._pcm.clear()
+            await self._room()
+            self._inbox.end()
+        elif isinstance(message, Interrupt):
+            self._pcm.clear()
+            await self._room(for_speech=False)
+            self._inbox.interrupt()
+            self._outbox.drop_frames()
+        elif isinstance(message, Ping):
+            self._outbox.add_text(Pong(id=message.id).model_dump_json())
+        else:
+            raise SessionError("already_started", "The session has begun already. Open another connection for another.")
+
+    async def _feed(self, data: bytes) -> None:
+        await self._room()
+        large = len(data) > base64_text.PIECE
+        self._inbox.feed(await asyncio.to_thread(self._pcm.read, data) if large else self._pcm.read(data))
+
+    async def _room(self, *, for_speech: bool = True) -> None:
+        while self._inbox.crowded or (for_speech and self._inbox.full):
+            self._made.clear()
+            await self._made.wait()
+
+    # The producer
+
+    async def _produce(self) -> None:
+        """Have a frame made whenever one is due. Raises :class:`SessionError` when the session is over."""
+        loop = asyncio.get_running_loop()
+        settings = self._service.settings
+        fps, lead = float(self._stream.fps), settings.live_lead_ms / 1000
+        begun = self._heard_at = loop.time()
+        start, index, said = begun - lead, 0, 0
+        while True:
+            await asyncio.sleep(start + index / fps - loop.time())
+            events, packet = await self._service.live.run(self._make)
+            now = loop.time()
+            self._lag = max(0.0, now - max(start + index / fps, begun))
+            start += self._lag if self._lag > GIVEN_UP_SECONDS else 0.0
+            for event in events:
+                self._outbox.add_text(event_message(event).model_dump_json())
+            self._outbox.add_frame(packet)
+            self._made.set()
+            self._service.metrics.live_lateness.observe(self._lag)
+            self._service.metrics.live_frames.inc()
+            index += 1
+            if index >= (said + 1) * fps:
+                said += 1
+                self._outbox.add_text(self._stats().model_dump_json())
+            self._check_age(now, begun)
+
+    def _make(self) -> tuple[tuple[Event, ...], MediaPacket]:
+        """One frame, on a worker thread."""
+        self._inbox.carry_out()
+        moment = self._stream.advance()
+        return moment.events, self._writer.write(moment.patch, moment.audio, key=self._outbox.broken)
+
+    def _stats(self) -> Stats:
+        return Stats(
+            at_ms=milliseconds(self._stream.time),
+            lag_ms=milliseconds(self._lag),
+            buffered_ms=milliseconds(self._stream.buffered),
+            dropped=self._outbox.dropped,
+            starved=self._stream.starved,
+        )
+
+    def _check_age(self, now: float, begun: float) -> None:
+        settings = self._service.settings
+        if not self._stream.quiet:
+            self._heard_at = now
+        if now - self._heard_at > settings.live_idle_seconds:
+            raise SessionError(
+                "session_idle",
+                f"Nothing was said for {settings.live_idle_seconds:g} seconds, so the session ends. Begin another.",
+            )
+        if now - begun > settings.live_session_seconds:
+            raise SessionError(
+                "session_too_long",
+                f"A session may last {settings.live_session_seconds:g} seconds, and these are over. Begin another.",
+            )
+
+    # The sender
+
+    async def _send(self) -> None:
+        while True:
+            content = (await self._outbox.get()).content
+            if isinstance(content, str):
+                await self._websocket.send_text(content)
+            else:
+                await self._websocket.send_bytes(content)
