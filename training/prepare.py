@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
+
+from lipstream.media.audio import open_recording
 
 Array = NDArray[np.float64]
 
@@ -133,9 +134,7 @@ def load_clips(folder: Path, canonical: Array, own_shape: bool) -> list[Clip]:
             targets[speaker] = _own_rigid_shape(frames, points, canonical)
     clips = []
     for name, xyz in recordings:
-        audio, rate = soundfile.read(folder / "audio" / f"{name}.flac", dtype="float32")
-        if rate != SAMPLE_RATE:
-            raise ValueError(f"{name}: {rate} Hz instead of {SAMPLE_RATE}")
+        audio = _read_audio(folder / "audio" / f"{name}.flac")
         target = targets.get(_speaker(name), canonical[list(RIGID)])
         clips.append(_clip(name, xyz, points, target, audio, words.get(name, ())))
     return clips
@@ -152,6 +151,13 @@ def motion_basis(clips: list[Clip], size: int) -> tuple[Array, Array]:
     opens = chosen @ opening_map()
     chosen = chosen * np.where(opens < 0, -1.0, 1.0)[:, None]
     return chosen.reshape(size, len(POINTS), 3), np.asarray((flat @ chosen.T).std(axis=0))
+
+
+def _read_audio(path: Path) -> NDArray[np.float32]:
+    recording = open_recording(path.read_bytes(), max_seconds=3600)
+    if recording.sample_rate != SAMPLE_RATE:
+        raise ValueError(f"{path}: {recording.sample_rate} Hz instead of {SAMPLE_RATE}")
+    return np.concatenate([block[:, 0] for block in recording.blocks()])
 
 
 def _read_words(path: Path) -> dict[str, tuple[tuple[float, float, str], ...]]:
@@ -203,14 +209,14 @@ def _neutral(shapes: Array, audio: NDArray[np.float32], words: tuple[tuple[float
     """The mouth at rest: the median of the more closed half of the silent frames."""
     frames = len(shapes)
     opening = shapes.reshape(frames, -1) @ opening_map()
-    silent = _silent_frames(frames, audio, words)
+    silent = silent_frames(frames, audio, words)
     if silent.sum() < 4:
         silent = opening <= np.percentile(opening, 15)
     closed = silent & (opening <= np.median(opening[silent]))
     return np.asarray(np.median(shapes[closed], axis=0))
 
 
-def _silent_frames(
+def silent_frames(
     frames: int, audio: NDArray[np.float32], words: tuple[tuple[float, float, str], ...]
 ) -> NDArray[np.bool_]:
     """Frames in which nothing is said, by the word timings or else by the level."""

@@ -1,0 +1,298 @@
+"""How alike a shown mouth and a filmed one move: correlations, lag, amplitude, closures, stillness.
+
+Works on displacements of :data:`training.prepare.POINTS`, wherever they come from: a motion model or a face mesh run on
+finished video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.phones import HOP, SAMPLE_RATE, AcousticModel, PhoneStream
+from training.phonetics import BILABIAL, PRONUNCIATIONS, align_words
+from training.prepare import FPS, N_LIP, Array, Clip, jaw_map, opening_map, silent_frames, width_map
+
+Span = tuple[int, int]
+"""First frame and the one after the last."""
+
+CLOSED = 0.15
+"""A mouth whose opening is below this part of the clip's 95th percentile counts as closed."""
+OPEN = 0.35
+"""Above this part it counts as open: a closure lies between two such frames."""
+CLOSURE_REACH = 5
+"""Frames before and after a closure's deepest point in which the mouth must be open: 200 ms."""
+CLOSURE_TOLERANCE = 1
+"""Frames by which a predicted closure may miss the true one: 40 ms."""
+COMPONENTS = 3
+"""How many components of the motion are compared one by one."""
+
+_LAG_REACH = 3  # frames that a lag is looked for in either direction
+_EDGE = 4  # frames left out at both ends when lags are compared
+_PAUSE_GUARD = round(0.3 * FPS)  # frames around words in which the mouth may still move
+_SHORTEST_PAUSE = 3  # frames
+_PLACES = {"opening": opening_map(), "width": width_map(), "jaw": jaw_map()}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over clips unless said otherwise. "Closures" are b, p and m where words are known, else as filmed."""
+
+    clips: int
+    """How many."""
+    opening_r: float
+    """Correlation of the gap between the lips."""
+    width_r: float
+    """Correlation of the mouth's width."""
+    jaw_r: float
+    """Correlation of the chin's height."""
+    component_r: tuple[float, ...]
+    """Correlations of the first three components of the motion; empty without a basis."""
+    opening_rmse: float
+    """Root mean square error of the gap, in inter-ocular distances (IOD)."""
+    width_rmse: float
+    """The same for the width."""
+    jaw_rmse: float
+    """The same for the chin's height."""
+    lip_rmse: float
+    """Root mean square distance of the 40 lip points, IOD."""
+    lag_frames: float
+    """By how much the predicted opening comes late, frames of 40 ms: where its mean correlation is greatest."""
+    amplitude: float
+    """Standard deviation of the predicted opening over the true one."""
+    amplitude_width: float
+    """The same for the width."""
+    closures: float
+    """Part of the closures in which the predicted mouth closes, within 40 ms."""
+    closures_chance: float
+    """The same for as many moments picked blindly while somebody speaks."""
+    bilabials: int
+    """b, p and m in all clips, found in the sound by the words."""
+    bilabials_hit: float
+    """Part of them in which the predicted mouth closes."""
+    bilabials_chance: float
+    """What blind picking hits."""
+    bilabials_filmed: float
+    """Part in which the filmed mouth is seen to close: at 25 pictures per second not every closure is."""
+    filmed_closures: int
+    """Closures between two openings in the film, in all clips."""
+    filmed_hit: float
+    """Part of them in which the predicted mouth closes."""
+    filmed_chance: float
+    """What blind picking hits."""
+    closures_right: float
+    """Part of the predicted closures that are true ones by the film, within 40 ms."""
+    pauses_closed: float
+    """Part of the time in pauses in which the predicted mouth is closed."""
+    pauses_chance: float
+    """Part of all the time in which it is."""
+    rest_jitter: float
+    """Standard deviation of the opening's change from frame to frame in pauses, IOD."""
+    rest_opening: float
+    """Mean absolute predicted opening in pauses, IOD."""
+
+
+@dataclass
+class Comparison:
+    """Adds up clips and gives their figures."""
+
+    basis: Array | None = None
+    """(K, 183) directions whose first three are compared one by one."""
+    _rows: dict[str, list[float]] = field(default_factory=dict)
+    _lags: list[Array] = field(default_factory=list)
+    _per_frame: int = 1
+
+    def add(self, clip: Clip, shown: Array, bilabials: list[int], per_frame: int = 1) -> None:
+        """Compare ``shown`` (frames × per_frame, 183), displacements at ``per_frame`` times 25 per second, with a clip.
+
+        ``per_frame`` must be the same for all clips; :func:`bilabials_of` gives the frames of b, p and m.
+        """
+        self._per_frame = per_frame
+        true = clip.raw.reshape(len(clip.raw), -1)
+        frames = shown[::per_frame]
+        for place, operator in _PLACES.items():
+            self._note(f"{place}_r", correlation(frames @ operator, true @ operator))
+            self._note(f"{place}_rmse", _rms((frames - true) @ operator))
+        for direction in [] if self.basis is None else self.basis[:COMPONENTS]:
+            self._note("component_r", correlation(frames @ direction, true @ direction))
+        lips = (frames - true).reshape(len(true), -1, 3)[:, :N_LIP]
+        self._note("lip_rmse", float(np.sqrt((lips**2).sum(axis=-1).mean())))
+        opening, true_opening = frames @ opening_map(), true @ opening_map()
+        self._note("amplitude", float(opening.std() / true_opening.std()))
+        self._note("amplitude_width", float((frames @ width_map()).std() / (true @ width_map()).std()))
+        self._lags.append(lag_correlations(shown @ opening_map(), true_opening, per_frame))
+        self._add_closures(opening, true_opening, bilabials)
+        self._add_pauses(clip, opening)
+
+    def _add_closures(self, opening: Array, true_opening: Array, bilabials: list[int]) -> None:
+        blind = chance(opening, speech_span(true_opening))
+        for frame in bilabials:
+            self._note("bilabials_hit", is_closed_near(opening, frame))
+            self._note("bilabials_filmed", is_closed_near(true_opening, frame))
+            self._note("bilabials_chance", blind)
+        for frame in closures(true_opening):
+            self._note("filmed_hit", is_closed_near(opening, frame))
+            self._note("filmed_chance", blind)
+        for frame in closures(opening):
+            self._note("closures_right", is_closed_near(true_opening, frame))
+
+    def _add_pauses(self, clip: Clip, opening: Array) -> None:
+        shut = is_closed(opening)
+        for first, last in pauses(clip, len(opening)):
+            for frame in range(first, last):
+                self._note("pauses_closed", float(shut[frame]))
+                self._note("pauses_chance", float(shut.mean()))
+                self._note("rest_opening", abs(float(opening[frame])))
+            for change in np.diff(opening[first:last]):
+                self._note("rest_change", float(change))
+
+    def _note(self, name: str, value: float) -> None:
+        self._rows.setdefault(name, []).append(value)
+
+    def _mean(self, name: str) -> float:
+        return float(np.mean(self._rows.get(name, [0.0])))
+
+    def figures(self) -> Figures:
+        """What came out; at least one clip must have been added."""
+        bilabials, filmed = len(self._rows.get("bilabials_hit", [])), len(self._rows.get("filmed_hit", []))
+        components = np.reshape(self._rows.get("component_r", []), (len(self._lags), -1)).mean(axis=0)
+        best = "bilabials" if bilabials else "filmed"
+        means = [f"{place}_{kind}" for place in _PLACES for kind in ("r", "rmse")]
+        means += ["lip_rmse", "amplitude", "amplitude_width", "closures_right"]
+        means += ["bilabials_hit", "bilabials_chance", "bilabials_filmed", "filmed_hit", "filmed_chance"]
+        means += ["pauses_closed", "pauses_chance", "rest_opening"]
+        return Figures(
+            clips=len(self._lags),
+            component_r=tuple(components.tolist()),
+            lag_frames=peak(np.mean(self._lags, axis=0)) / self._per_frame,
+            closures=self._mean(f"{best}_hit"),
+            closures_chance=self._mean(f"{best}_chance"),
+            bilabials=bilabials,
+            filmed_closures=filmed,
+            rest_jitter=float(np.std(self._rows.get("rest_change", [0.0]))),
+            **{name: self._mean(name) for name in means},
+        )
+
+
+def measure(
+    show: Callable[[NDArray[np.float32], int], Array],
+    clips: list[Clip],
+    *,
+    per_frame: int = 1,
+    basis: Array | None = None,
+    acoustic: AcousticModel | None = None,
+) -> Figures:
+    """Compare everything that ``show`` makes of the clips' sound with what was filmed.
+
+    ``show(audio, frames)`` gives (frames × per_frame, 183) displacements. With ``acoustic`` b, p and m are found in
+    clips whose words are known. ``basis`` see :class:`Comparison`.
+    """
+    comparison = Comparison(basis)
+    for clip in clips:
+        bilabials = bilabials_of(acoustic, clip) if acoustic else []
+        comparison.add(clip, show(clip.audio, len(clip.raw)), bilabials, per_frame)
+    return comparison.figures()
+
+
+def correlation(a: Array, b: Array) -> float:
+    """Pearson's r; 0 if either does not move."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size > 1e-12 else 0.0
+
+
+def _rms(error: Array) -> float:
+    return float(np.sqrt((error**2).mean()))
+
+
+# Time
+
+
+def lag_correlations(fine: Array, true: Array, per_frame: int) -> Array:
+    """Correlation of ``true`` (n,) with ``fine`` (n × per_frame,) read later by each lag from -3 to 3 frames."""
+    frames = np.arange(_EDGE, len(true) - _EDGE)
+    lags = range(-_LAG_REACH * per_frame, _LAG_REACH * per_frame + 1)
+    return np.array([correlation(fine[frames * per_frame + lag], true[frames]) for lag in lags])
+
+
+def peak(values: Array) -> float:
+    """Where the greatest of an odd number of values is, counted from the middle one; a parabola refines it."""
+    best = int(values.argmax())
+    middle = len(values) // 2
+    if best in (0, len(values) - 1):
+        return float(best - middle)
+    before, here, after = values[best - 1 : best + 2]
+    bend = before - 2 * here + after
+    return float(best - middle + ((before - after) / (2 * bend) if bend < 0 else 0.0))
+
+
+# Closures
+
+
+def is_closed(opening: Array) -> NDArray[np.bool_]:
+    """(n,) whether the mouth counts as closed in each frame."""
+    return np.asarray(opening < CLOSED * float(np.percentile(opening, 95)))
+
+
+def is_closed_near(opening: Array, frame: int) -> bool:
+    """Whether the mouth is closed within the tolerance around a frame."""
+    return bool(is_closed(opening)[max(0, frame - CLOSURE_TOLERANCE) : frame + CLOSURE_TOLERANCE + 1].any())
+
+
+def chance(opening: Array, speech: Span) -> float:
+    """Part of the frames in which somebody speaks for which :func:`is_closed_near` holds."""
+    return float(np.mean([is_closed_near(opening, frame) for frame in range(*speech)]))
+
+
+def closures(opening: Array) -> list[int]:
+    """Frames (25 per second) in which the mouth is closed between two openings, one for each closure."""
+    scale = float(np.percentile(opening, 95))
+    found = []
+    for i in range(1, len(opening) - 1):
+        before, after = opening[max(0, i - CLOSURE_REACH) : i], opening[i + 1 : i + 1 + CLOSURE_REACH]
+        deepest = before.min() > opening[i] <= after.min()
+        if deepest and opening[i] < CLOSED * scale and min(before.max(), after.max()) > OPEN * scale:
+            found.append(i)
+    return found
+
+
+def speech_span(opening: Array) -> Span:
+    """From the first to the last frame in which the mouth is open."""
+    wide = np.flatnonzero(opening > OPEN * float(np.percentile(opening, 95)))
+    return (int(wide[0]), int(wide[-1]) + 1) if len(wide) else (0, len(opening))
+
+
+def bilabials_of(acoustic: AcousticModel, clip: Clip) -> list[int]:
+    """The frame in the middle of each b, p and m: the words' pronunciations laid along the sound.
+
+    None where words are unknown, or are not those of the GRID corpus.
+    """
+    if not clip.words or any(word not in PRONUNCIATIONS for _, _, word in clip.words):
+        return []
+    ending = np.zeros(SAMPLE_RATE // 4, np.float32)
+    phones = align_words(PhoneStream(acoustic).push(np.concatenate([clip.audio, ending])), clip.words)
+    middles = [(start + end) / 2 * (HOP / SAMPLE_RATE) for start, end in _runs([phone in BILABIAL for phone in phones])]
+    return [int(middle * FPS) for middle in middles if middle * FPS < len(clip.raw)]
+
+
+def _runs(flags: Sequence[bool] | NDArray[np.bool_]) -> list[Span]:
+    """Where neighbouring flags are set."""
+    edges = np.diff(np.concatenate([[0], np.asarray(flags, np.int8), [0]]))
+    return list(zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True))
+
+
+# Pauses
+
+
+def pauses(clip: Clip, frames: int) -> list[Span]:
+    """Spans in which nobody speaks, 300 ms away from speech, by the words or else by the level."""
+    spans = []
+    for start, end in _runs(silent_frames(frames, clip.audio, clip.words)):
+        first = start + (_PAUSE_GUARD if start > 0 else 0)
+        last = end - (_PAUSE_GUARD if end < frames - 1 else 0)
+        if last - first >= _SHORTEST_PAUSE:
+            spans.append((first, last))
+    return spans
