@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,10 @@ _PLACES = {"opening": opening_map(), "width": width_map(), "jaw": jaw_map()}
 
 @dataclass(frozen=True)
 class Figures:
-    """Means over clips unless said otherwise. "Closures" are b, p and m where words are known, else as filmed."""
+    """Means over clips unless said otherwise; None where there was nothing of the kind.
+
+    "Closures" are b, p and m where words are known, else as filmed.
+    """
 
     clips: int
     """How many."""
@@ -65,33 +69,33 @@ class Figures:
     """Standard deviation of the predicted opening over the true one."""
     amplitude_width: float
     """The same for the width."""
-    closures: float
+    closures: float | None
     """Part of the closures in which the predicted mouth closes, within 40 ms."""
-    closures_chance: float
+    closures_chance: float | None
     """The same for as many moments picked blindly while somebody speaks."""
     bilabials: int
     """b, p and m in all clips, found in the sound by the words."""
-    bilabials_hit: float
+    bilabials_hit: float | None
     """Part of them in which the predicted mouth closes."""
-    bilabials_chance: float
+    bilabials_chance: float | None
     """What blind picking hits."""
-    bilabials_filmed: float
+    bilabials_filmed: float | None
     """Part in which the filmed mouth is seen to close: at 25 pictures per second not every closure is."""
     filmed_closures: int
     """Closures between two openings in the film, in all clips."""
-    filmed_hit: float
+    filmed_hit: float | None
     """Part of them in which the predicted mouth closes."""
-    filmed_chance: float
+    filmed_chance: float | None
     """What blind picking hits."""
-    closures_right: float
+    closures_right: float | None
     """Part of the predicted closures that are true ones by the film, within 40 ms."""
-    pauses_closed: float
+    pauses_closed: float | None
     """Part of the time in pauses in which the predicted mouth is closed."""
-    pauses_chance: float
+    pauses_chance: float | None
     """Part of all the time in which it is."""
-    rest_jitter: float
+    rest_jitter: float | None
     """Standard deviation of the opening's change from frame to frame in pauses, IOD."""
-    rest_opening: float
+    rest_opening: float | None
     """Mean absolute predicted opening in pauses, IOD."""
 
 
@@ -152,18 +156,19 @@ class Comparison:
     def _note(self, name: str, value: float) -> None:
         self._rows.setdefault(name, []).append(value)
 
-    def _mean(self, name: str) -> float:
-        return float(np.mean(self._rows.get(name, [0.0])))
+    def _mean(self, name: str) -> float | None:
+        return float(np.mean(self._rows[name])) if name in self._rows else None
 
     def figures(self) -> Figures:
         """What came out; at least one clip must have been added."""
         bilabials, filmed = len(self._rows.get("bilabials_hit", [])), len(self._rows.get("filmed_hit", []))
         components = np.reshape(self._rows.get("component_r", []), (len(self._lags), -1)).mean(axis=0)
         best = "bilabials" if bilabials else "filmed"
-        means = [f"{place}_{kind}" for place in _PLACES for kind in ("r", "rmse")]
-        means += ["lip_rmse", "amplitude", "amplitude_width", "closures_right"]
-        means += ["bilabials_hit", "bilabials_chance", "bilabials_filmed", "filmed_hit", "filmed_chance"]
-        means += ["pauses_closed", "pauses_chance", "rest_opening"]
+        names = [f"{place}_{kind}" for place in _PLACES for kind in ("r", "rmse")]
+        names += ["lip_rmse", "amplitude", "amplitude_width", "closures_right"]
+        names += ["bilabials_hit", "bilabials_chance", "bilabials_filmed", "filmed_hit", "filmed_chance"]
+        names += ["pauses_closed", "pauses_chance", "rest_opening"]
+        means: dict[str, Any] = {name: self._mean(name) for name in names}
         return Figures(
             clips=len(self._lags),
             component_r=tuple(components.tolist()),
@@ -172,8 +177,8 @@ class Comparison:
             closures_chance=self._mean(f"{best}_chance"),
             bilabials=bilabials,
             filmed_closures=filmed,
-            rest_jitter=float(np.std(self._rows.get("rest_change", [0.0]))),
-            **{name: self._mean(name) for name in means},
+            rest_jitter=float(np.std(self._rows["rest_change"])) if "rest_change" in self._rows else None,
+            **means,
         )
 
 

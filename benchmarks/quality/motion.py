@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.sounds import add_noise
+from benchmarks.quality.sounds import NOISE_DB, add_noise
 from lipstream.face.pose import canonical_face
 from training.prepare import Array, Clip, load_clips
 from training.split import split
@@ -16,8 +16,6 @@ LEARNED = "grid_s1"
 """The folder whose clips the built-in weights were learned from: only those held out are measured on."""
 NAMES = {LEARNED: "s1", "grid_others": "others"}
 """What folders are called in the results; others keep their names."""
-NOISE_DB = 10.0
-"""Signal-to-noise ratio of the noisy versions."""
 
 
 def load_corpora(folder: Path) -> dict[str, list[Clip]]:

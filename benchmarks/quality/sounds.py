@@ -1,7 +1,11 @@
-"""Sounds in which a mouth should be still: noise and music. All (n,) float32 in [-1, 1] at 16 kHz."""
+"""Speech, and sounds in which a mouth should be still: noise and music.
+
+All are (n,) float32 at 16 kHz; 1 is full scale, which loud mixtures may pass.
+"""
 
 from __future__ import annotations
 
+import math
 import wave
 from importlib.resources import files
 
@@ -11,6 +15,9 @@ from numpy.typing import NDArray
 from lipstream.engines.base import SPEECH_RATE
 
 Sound = NDArray[np.float32]
+
+NOISE_DB = 10.0
+"""Signal-to-noise ratio of noisy speech; noise alone is as loud as in it."""
 
 _TEMPO = 0.5  # seconds per beat
 _CHORDS = ((220.0, 261.6, 329.6), (174.6, 220.0, 261.6), (130.8, 164.8, 196.0), (196.0, 246.9, 293.7))
@@ -55,7 +62,7 @@ def music(seconds: float, level: float, seed: int = 0) -> Sound:
     """A band without a singer: chords of plucked strings, bass, bass drum, snare and cymbal."""
     rng = np.random.default_rng(seed)
     sound = np.zeros(round(seconds * SPEECH_RATE))
-    for beat in range(int(seconds / _TEMPO)):
+    for beat in range(math.ceil(seconds / _TEMPO)):
         chord = _CHORDS[beat // 4 % len(_CHORDS)]
         parts = [0.3 * _note(frequency, 0.9) for frequency in chord] + [0.6 * _note(chord[0] / 2, 0.5)]
         parts.append(0.8 * _drum(rng, 55.0, 0.0) if beat % 2 == 0 else 0.6 * _drum(rng, 180.0, 0.8))
