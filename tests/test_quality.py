@@ -157,6 +157,7 @@ def test_figures_of_a_speaking_portrait(watcher: Watcher, sample_speech: NDArray
     assert figures.command_r > 0.8
     assert figures.command_gain is not None
     assert 0.6 < figures.command_gain < 1.6
+    assert abs(figures.rest_gap_iod) < 0.03
     assert figures.silence_jitter_iod < 0.003
     assert 0.2 < figures.sharpness < 5
     assert figures.identity_psnr_db > 40

@@ -50,6 +50,8 @@ class PictureFigures:
     """Variance of the Laplacian around the mouth over that of the photo: median over speech, before the encoder."""
     sharpness_coded: float
     """The same after the encoder."""
+    rest_gap_iod: float
+    """Distance between the lips in silence: everything else is counted from there."""
     silence_jitter_iod: float
     """Standard deviation of the seen opening's change from frame to frame in digital silence: the worse of silence
     from the start and silence after speech."""
@@ -97,6 +99,7 @@ class Watcher:
         quiet = film(actor, silence(seconds))
         landmarks = self._read(quiet)
         self._rest = np.asarray(np.median(landmarks, axis=0), np.float32)
+        self.rest_gap = reader.gap(self._rest)
         self.quiet = self._seen(quiet, landmarks)
 
     def watch(self, sound: Sound) -> Seen:
@@ -144,6 +147,7 @@ def measure_pictures(watcher: Watcher, speech: Sound) -> PictureFigures:
         shut_seen=shut,
         sharpness=sharp,
         sharpness_coded=sharp_coded,
+        rest_gap_iod=watcher.rest_gap,
         silence_jitter_iod=max(jitter(watcher.quiet.opening), jitter(after)),
         noise_jitter_iod=jitter(noise.opening),
         noise_opening_iod=float(np.percentile(noise.opening, 95)),

@@ -45,7 +45,7 @@ SHAPES = (
     Shape("M", articulation=("closed",)),
     Shape("AA", 0.16, 0.0),
     Shape("EE", 0.07, 0.06),
-    Shape("OO", 0.06, -0.08),
+    Shape("OO", 0.05, -0.05),
     Shape("F", 0.02, 0.0, ("lip_bite",)),
     Shape("L/TH", 0.08, 0.02, ("tongue",)),
 )
@@ -124,8 +124,9 @@ def tile(part: Pixels, label: str, side: int = TILE) -> Pixels:
     mode = cv2.INTER_AREA if part.shape[0] > side else cv2.INTER_CUBIC
     image = np.asarray(cv2.resize(part, (side, side), interpolation=mode), np.uint8)
     if label:
-        for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(image, label, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, _LABEL, colour, width, cv2.LINE_AA)
+        (width, height), _ = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, _LABEL, 1)
+        cv2.rectangle(image, (0, 0), (width + 10, height + 10), (32, 32, 32), cv2.FILLED)
+        cv2.putText(image, label, (5, height + 5), cv2.FONT_HERSHEY_SIMPLEX, _LABEL, (255, 255, 255), 1, cv2.LINE_AA)
     return image
 
 

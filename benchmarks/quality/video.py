@@ -21,7 +21,7 @@ from lipstream.models.assets import FACE_MESH
 from lipstream.models.runtime import Network
 from lipstream.models.store import ModelStore
 from lipstream.session import Session
-from training.prepare import FPS, INNER_LIP, POINTS, Array
+from training.prepare import FPS, INNER_LIP, POINTS, Array, opening_map
 
 Pixels = NDArray[np.uint8]
 
@@ -119,6 +119,11 @@ class MouthReader:
         moved = (landmarks - rest)[:, list(POINTS)].astype(np.float64)
         pose = self._face.pose
         return (moved @ pose.rotation / pose.scale).reshape(len(moved), -1)
+
+    def gap(self, landmarks: NDArray[np.float32]) -> float:
+        """Distance between the lips of (468, 3) landmarks, IOD."""
+        shape = self._face.pose.to_canonical(landmarks)[list(POINTS)]
+        return float(shape.reshape(-1).astype(np.float64) @ opening_map())
 
     def inner_lips(self, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         """(20, 2) outline of what is between the lips, picture pixels."""
