@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipstream.engines.portrait.motion import MotionModel
-from lipstream.engines.portrait.phones import AcousticModel
+from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
 from training.evaluate import PER_FRAME, acoustic_model, displacements, flat_basis
 from training.measures import (
@@ -27,6 +28,7 @@ from training.measures import (
     peak,
     speech_span,
 )
+from training.phonetics import align_sentence, grid_sentence
 from training.prepare import FPS, POINTS, SAMPLE_RATE, Array, Clip, index_of, jaw_map, opening_map, width_map
 
 FRAMES = 100
@@ -170,6 +172,23 @@ def test_bilabials_lie_in_their_words(acoustic: AcousticModel) -> None:
     first, second = bilabials_of(acoustic, clip(words))
     assert 24 <= first <= 35
     assert 49 <= second <= 63
+
+
+def test_clip_names_tell_sentences() -> None:
+    assert grid_sentence("s26_bgbsza") == ["bin", "green", "by", "s", "zero", "again"]
+    assert grid_sentence("pwij3p") == ["place", "white", "in", "j", "three", "please"]
+    for name in ("one_a", "bgbwza", "bgbsz", "xgbsza", ""):
+        assert grid_sentence(name) == []
+
+
+def test_sentences_are_aligned_in_order(acoustic: AcousticModel) -> None:
+    """Whatever is heard, here nothing: two b in the sentence are two moments, and phones follow each other as said."""
+    named = replace(clip(), name="s26_bgbsza")
+    assert len(bilabials_of(acoustic, named)) == 2
+    rows = np.random.default_rng(0).uniform(-9, 0, (300, N_STATES)).astype(np.float32)
+    phones = align_sentence(rows, ["bin", "set"])
+    assert len(phones) == 300
+    assert [phone for phone, _ in groupby(phones)] == ["SIL", "B", "IH", "N", "S", "EH", "T", "SIL"]
 
 
 def test_a_model_is_measured_against_its_own_motion(acoustic: AcousticModel, sample_speech: np.ndarray) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.phones import HOP, SAMPLE_RATE, AcousticModel, PhoneStream
-from training.phonetics import BILABIAL, PRONUNCIATIONS, align_words
+from training.phonetics import BILABIAL, PRONUNCIATIONS, align_sentence, align_words, grid_sentence
 from training.prepare import FPS, N_LIP, Array, Clip, jaw_map, opening_map, silent_frames, width_map
 
 Span = tuple[int, int]
@@ -273,12 +273,16 @@ def speech_span(opening: Array) -> Span:
 def bilabials_of(acoustic: AcousticModel, clip: Clip) -> list[int]:
     """The frame in the middle of each b, p and m: the words' pronunciations laid along the sound.
 
-    None where words are unknown, or are not those of the GRID corpus.
+    Without ``words.tsv`` the words are those that the clip's name tells in the GRID corpus. None where words are
+    unknown, or are not those of the corpus.
     """
-    if not clip.words or any(word not in PRONUNCIATIONS for _, _, word in clip.words):
+    heard = PhoneStream(acoustic).push(np.concatenate([clip.audio, np.zeros(SAMPLE_RATE // 4, np.float32)]))
+    if clip.words and all(word in PRONUNCIATIONS for _, _, word in clip.words):
+        phones = align_words(heard, clip.words)
+    elif not clip.words and grid_sentence(clip.name):
+        phones = align_sentence(heard, grid_sentence(clip.name))
+    else:
         return []
-    ending = np.zeros(SAMPLE_RATE // 4, np.float32)
-    phones = align_words(PhoneStream(acoustic).push(np.concatenate([clip.audio, ending])), clip.words)
     middles = [(start + end) / 2 * (HOP / SAMPLE_RATE) for start, end in _runs([phone in BILABIAL for phone in phones])]
     return [int(middle * FPS) for middle in middles if middle * FPS < len(clip.raw)]
 

@@ -28,6 +28,37 @@ PRONUNCIATIONS: dict[str, str] = {
 """ARPAbet pronunciations of every GRID word, pauses included."""
 
 
+_SENTENCE = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
+    dict(
+        zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], strict=True)
+    ),
+    {"a": "again", "n": "now", "p": "please", "s": "soon"},
+)
+"""What each letter of a GRID clip's name says."""
+
+
+def grid_sentence(name: str) -> list[str]:
+    """The words of a GRID clip by its name (``bbaf2n``, ``s26_bgbsza``); empty if that is no such name."""
+    code = name.split("_")[-1].lower()
+    if len(code) != len(_SENTENCE) or any(letter not in said for letter, said in zip(code, _SENTENCE, strict=True)):
+        return []
+    return [said[letter] for letter, said in zip(code, _SENTENCE, strict=True)]
+
+
+def align_sentence(log_posteriors: NDArray[np.float32], words: list[str]) -> list[str]:
+    """The phone of each hop of (n, 126) log posteriors in which these words are said, silence around them.
+
+    For recordings whose word timings are unknown; with timings :func:`align_words` is surer.
+    """
+    phones = ["SIL", *(phone for word in words for phone in PRONUNCIATIONS[word].split()), "SIL"]
+    states = [PHONES.index(phone) * STATES_PER_PHONE + state for phone in phones for state in range(STATES_PER_PHONE)]
+    return [phones[position // STATES_PER_PHONE] for position in _left_to_right(log_posteriors[:, states])]
+
+
 def align_words(log_posteriors: NDArray[np.float32], words: tuple[tuple[float, float, str], ...]) -> list[str]:
     """The phone of each hop of (n, 126) log posteriors, given word timings (start, end, word) in seconds.
 
