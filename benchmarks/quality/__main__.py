@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,9 @@ CURVES = 3
 """Clips of each folder whose curves are drawn."""
 QUICK_SECONDS = 1.5
 """Length of silence, noise and music in a quick run; speech may take twice as long."""
+
+TERMINAL_COLUMNS = 3
+"""Most columns of a table in the terminal."""
 
 
 class Benchmark:
@@ -140,12 +144,15 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def terminal_table(title: str, columns: dict[str, dict[str, Any]]) -> Table:
-    """A table for the terminal."""
-    table = Table("", *columns, title=title)
-    for row in next(iter(columns.values())):
-        table.add_row(row, *(text(column.get(row)) for column in columns.values()))
-    return table
+def terminal_tables(title: str, columns: dict[str, dict[str, Any]]) -> Iterator[Table]:
+    """A table for the terminal; when it is wide, several."""
+    names = list(columns)
+    for first in range(0, len(names), TERMINAL_COLUMNS):
+        part = names[first : first + TERMINAL_COLUMNS]
+        table = Table("", *part, title=title)
+        for row in columns[names[0]]:
+            table.add_row(row, *(text(columns[name].get(row)) for name in part))
+        yield table
 
 
 def main() -> None:
@@ -169,7 +176,8 @@ def main() -> None:
         sys.exit(f"{error}")
     console = Console()
     for title, columns in tables(results).items():
-        console.print(terminal_table(title, columns))
+        for table in terminal_tables(title, columns):
+            console.print(table)
     options.html.write_text(page(results, sheets, curves), encoding="utf-8")
     console.print(f"Report: {options.html}", highlight=False)
     if options.json:
