@@ -120,20 +120,27 @@ def test_the_astronauts_own_teeth_are_used(astronaut: NDArray[np.uint8], finder:
 
 @pytest.mark.parametrize("row", [teeth.UPPER, teeth.LOWER], ids=["upper", "lower"])
 def test_rows_of_teeth_are_symmetric_and_end_at_their_edge(row: tuple[teeth.Tooth, ...]) -> None:
-    atlas = teeth.draw_row(row)
-    assert atlas.dtype == np.float32
-    assert atlas.min() >= 0
-    assert atlas.max() <= 1.05
+    relief = teeth.carve_row(row)
     middle = round(teeth.HALF_ARC * teeth.PER_IOD)
-    reach = 150
-    left, right = atlas[:, middle - reach : middle], atlas[:, middle + 1 : middle + 1 + reach][:, ::-1]
-    assert np.abs(left - right).mean() < 0.01
+    reach = 250
+    for surface in (relief.albedo, relief.coverage):
+        assert surface.dtype == np.float32
+        assert surface.min() >= 0
+        assert surface.max() <= 1.1
+        left, right = surface[:, middle - reach : middle], surface[:, middle + 1 : middle + 1 + reach][:, ::-1]
+        assert 0 < np.abs(left - right).mean() < 0.03  # no two are quite alike
+    np.testing.assert_allclose(np.linalg.norm(relief.normal, axis=2), 1, atol=1e-5)
     edge = round(teeth.ABOVE * teeth.PER_IOD)
-    assert not atlas[edge + 6 :, :, 3].any()
+    assert not relief.coverage[edge + 10 :].any()
     incisor = middle + round(0.5 * row[0].width * teeth.MM * teeth.PER_IOD)
-    assert atlas[edge - 12 : edge - 4, incisor, 3].min() == 1
+    assert relief.coverage[edge - 20 : edge - 6, incisor].min() == 1
     gap = middle + round(row[0].width * teeth.MM * teeth.PER_IOD)
-    assert atlas[edge - 20, gap, :3].mean() < 0.75 * atlas[edge - 20, incisor, :3].mean()
+    assert relief.albedo[edge - 30, gap].mean() < 0.75 * relief.albedo[edge - 30, incisor].mean()
+    # A crown is round: its sides face sideways, away from its middle.
+    side = round(0.3 * row[0].width * teeth.MM * teeth.PER_IOD)
+    body = slice(edge - 30, edge - 15)
+    assert relief.normal[body, incisor - side, 0].mean() < -0.1
+    assert relief.normal[body, incisor + side, 0].mean() > 0.1
 
 
 def test_teeth_take_the_colour_of_the_light() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.colour import GAMMA
+from lipstream.engines.portrait.interior import Sheet
 from lipstream.engines.portrait.rig import Rig
 from lipstream.engines.portrait.style import MouthPose
 from lipstream.engines.portrait.warp import Floats, Lattice, invert, sampling_maps
@@ -23,10 +24,17 @@ SHADOW_FLOOR = 0.35
 """Light that reaches everything between the lips, as a part of the full light."""
 GUARD_IOD = 0.03
 """How far beyond the lips' edges the interior may show (through soft edges), IOD."""
-REDDENING = np.array([0.20, 0.05, -0.15])
+REDDENING = np.array([0.30, 0.07, -0.20])
 """How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
-TONGUE_RISE = 0.09
-"""How far the tongue comes up for l, n, t, th, IOD."""
+BITE_REACH_IOD, BITE_INSET_IOD = 0.035, 0.14
+"""How far beyond the lower lip's edge the upper teeth may show on it for f and v, and how far from the corners, IOD."""
+BITE_LIGHT = 0.7
+"""Light that reaches everything then, as a part of the full light."""
+BITE_SHADOW, BITE_SHADOW_IOD = 0.45, 0.012
+"""Darkness of the shadow they throw on it, and how far it reaches, IOD."""
+TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.030
+"""Tip of the tongue below the line of closed lips, IOD: behind the lower lip, moving with the jaw, when it is down; at
+the upper teeth's edges, standing with the skull, for l, n, t, th."""
 
 
 Part = tuple[int, int, int, int]
@@ -71,12 +79,11 @@ class Renderer:
         uncovered = _bytes(cv2.bitwise_not(cv2.extractChannel(upper, 3)))
         clear = self._see_through(mouth, pose, sway)
         opening = _masked(clear, uncovered)
-        part = cv2.boundingRect((opening > 1).astype(np.uint8))
-        x, y, width, height = part
+        x, y, width, height = part = _bounds(opening)
         if width > 1 and height > 1:
             here = (slice(y, y + height), slice(x, x + width))
-            shade = _masked(_shadow(opening, (x, y, width, height), rig.scale), clear[here])
-            inside = _masked(self._inside((x, y, width, height), pose, sway.mouth), shade)
+            inside = self._lit(self._inside(part, pose, sway.mouth), _shadow(opening, part, rig.scale, pose.bite), pose)
+            inside = _masked(inside, clear[here])
             lips = _masked(mouth[here], _bytes(cv2.bitwise_not(clear[here])))
             mouth[here] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
         mouth[...] = cv2.add(_masked(mouth, uncovered), upper)
@@ -101,43 +108,63 @@ class Renderer:
         guard = _bytes(cv2.blur(guard, (margin | 1, margin | 1)))
         clear = _masked(_bytes(cv2.bitwise_not(cv2.extractChannel(mouth, 3))), guard)
         if pose.bite > 0:
-            behind = rig.interior.upper_clear
-            if sway is not NO_SWAY:
-                behind = _shifted(behind, (0, 0, rig.block.width, rig.block.height), *sway.mouth)
-            teeth = cv2.bitwise_not(cv2.extractChannel(behind, 0))
-            clear = _bytes(cv2.max(clear, cv2.multiply(teeth, guard, scale=pose.bite / 255)))
+            clear = self._bitten(mouth, clear, guard, pose, sway)
         return clear
+
+    def _bitten(self, mouth: Pixels, clear: Pixels, guard: Pixels, pose: MouthPose, sway: Sway) -> Pixels:
+        """``clear`` with the upper teeth on the lower lip, which gets their shadow."""
+        rig, (dx, dy) = self._rig, sway.mouth
+        whole = (0, 0, rig.block.width, rig.block.height)
+        reach, drop = round(BITE_REACH_IOD * rig.scale), round(BITE_SHADOW_IOD * rig.scale)
+        left, right = (_shifted(guard, whole, side * BITE_INSET_IOD * rig.scale, reach) for side in (-1, 1))
+        guard = _bytes(cv2.max(guard, cv2.min(left, right)))
+        teeth = _bytes(cv2.bitwise_not(_shifted(rig.interior.upper.clear, whole, dx, dy)))
+        teeth = _bytes(cv2.multiply(teeth, guard, scale=pose.bite / 255))
+        shadow = cv2.blur(_shifted(teeth, whole, 0, drop), (2 * drop + 1, 2 * drop + 1))
+        cv2.multiply(mouth, cv2.merge([cv2.convertScaleAbs(shadow, alpha=-BITE_SHADOW, beta=255)] * 4), mouth, 1 / 255)
+        return _bytes(cv2.max(clear, teeth))
 
     def _inside(self, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
         """Teeth, tongue and darkness behind the lips, for a part of the block."""
-        interior, light = self._rig.interior, self._light(pose)
+        interior = self._rig.interior
         skull_x, skull_y = sway
         opened_x, opened_y = (float(d) for d in pose.weights @ self._rig.jaw)
         jaw_x, jaw_y = skull_x + opened_x, skull_y + opened_y
-        inside = _shifted(interior.jaw, part, jaw_x, jaw_y)
+        inside = _shifted(interior.floor, part, jaw_x, jaw_y)
         if pose.tongue > 0:
-            lift = skull_y + opened_y * (1 - 0.6 * pose.tongue) - pose.tongue * TONGUE_RISE * self._rig.scale
-            clear = _shifted(interior.tongue_clear, part, jaw_x, lift)
-            tongue = _shifted(interior.tongue, part, jaw_x, lift)
-            inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), tongue))
-        clear = _shifted(interior.upper_clear, part, skull_x, skull_y)
-        upper = _shifted(interior.upper, part, skull_x, skull_y)
-        inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), upper))
-        return _bytes(cv2.multiply(inside, np.array([*light, 0.0])))
+            hidden, up = jaw_y + TONGUE_HIDDEN * self._rig.scale, skull_y + TONGUE_UP * self._rig.scale
+            inside = _covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
+        inside = _covered(inside, interior.lower, part, jaw_x, jaw_y)
+        return _covered(inside, interior.upper, part, skull_x, skull_y)
 
-    def _light(self, pose: MouthPose) -> tuple[float, float, float]:
-        """Factors on gamma-encoded BGR: little light gets between lips that are hardly open, and they redden it."""
+    def _lit(self, inside: Pixels, shadow: Pixels, pose: MouthPose) -> Pixels:
+        """What is inside in the light that gets there: little between lips that are hardly open, and they redden it."""
+        level = self._light(pose) * np.arange(256, dtype=np.float32) / 255
+        reddened = 1 + self._rig.interior.redness * REDDENING
+        tables = np.round(255 * level[:, None] ** reddened).astype(np.uint8)
+        light = cv2.merge([cv2.LUT(shadow, table) for table in tables.T.copy()])
+        return _bytes(cv2.multiply(inside, light, scale=1 / 255))
+
+    def _light(self, pose: MouthPose) -> float:
+        """Factor on gamma-encoded light for how far the lips are apart."""
         own = self._rig.interior.own_teeth
         full = max(self._rig.shown, 0.10) if own else FULL_LIGHT_GAP
         linear = float(np.clip((max(pose.gap, 0.0) / full) ** 0.55, 0.25, 1.0))
         linear += pose.bite * max(0.0, 0.8 - linear)
-        brightness = (linear if own else 0.9 * linear) ** (1 / GAMMA)
-        blue, green, red = 1 + self._rig.interior.redness * REDDENING
-        return brightness**blue, brightness**green, brightness**red
+        return float((linear if own else 0.9 * linear) ** (1 / GAMMA))
 
 
-def _shadow(opening: Pixels, part: Part, scale: float) -> Pixels:
-    """Light between the lips at each pixel of ``part``, 0…255: less near the lips, least under the upper one."""
+def _bounds(opening: Pixels) -> Part:
+    """Where there is an opening."""
+    x, y, width, height = cv2.boundingRect((opening > 1).astype(np.uint8))
+    return x, y, width, height
+
+
+def _shadow(opening: Pixels, part: Part, scale: float, bite: float) -> Pixels:
+    """Light between the lips at each pixel of ``part``, 0…255: less near the lips, least under the upper one.
+
+    Teeth that ``bite`` (0…1) the lower lip are before it.
+    """
     x, y, width, height = part
     reach, down = max(1, int(SHADOW_IOD * scale)), max(1, int(0.012 * scale))
     pad = 2 * reach + down
@@ -147,7 +174,7 @@ def _shadow(opening: Pixels, part: Part, scale: float) -> Pixels:
     kernel = (2 * reach + 1, 2 * reach + 1)
     light = _bytes(cv2.blur(cv2.blur(around, kernel), kernel))
     light = light[pad - down : pad - down + height, pad : pad + width]
-    return _bytes(cv2.convertScaleAbs(light, alpha=1.0, beta=SHADOW_FLOOR * 255))
+    return _bytes(cv2.convertScaleAbs(light, alpha=1.0, beta=(SHADOW_FLOOR + bite * (BITE_LIGHT - SHADOW_FLOOR)) * 255))
 
 
 def _shifted(image: Pixels, part: Part, dx: float, dy: float) -> Pixels:
@@ -155,6 +182,12 @@ def _shifted(image: Pixels, part: Part, dx: float, dy: float) -> Pixels:
     x, y, width, height = part
     centre = (x + (width - 1) / 2 - dx, y + (height - 1) / 2 - dy)
     return _bytes(cv2.getRectSubPix(image, (width, height), centre))
+
+
+def _covered(behind: Pixels, sheet: Sheet, part: Part, dx: float, dy: float) -> Pixels:
+    """``behind``, a part of the block, with a sheet before it that was moved by (dx, dy) pixels."""
+    through = _masked(behind, _shifted(sheet.clear, part, dx, dy))
+    return _bytes(cv2.add(through, _shifted(sheet.colour, part, dx, dy)))
 
 
 def _masked(image: Pixels, mask: Pixels) -> Pixels:
