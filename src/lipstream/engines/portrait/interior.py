@@ -37,13 +37,15 @@ TONGUE_AT_REST = -0.050
 CAVITY, DEEPENED = 0.05, 0.7
 """Luminance of the back of the mouth over that of the lips, and how much of their colour the light takes on once more
 as it goes to and fro."""
+MARGINS = 0.15, 0.35, 0.50
+"""Room beside, above and below the lips' line, IOD."""
 SHARPEST, SOFTEST = 0.003, 0.035
 """Least and greatest softness of what is drawn, IOD: softer, teeth and darkness would run into one grey."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Something that covers a part of what is behind it, over the mouth block at rest."""
+    """Something that covers a part of what is behind it, at rest."""
 
     colour: Pixels
     """(height, width, 3) BGR, premultiplied by its coverage."""
@@ -53,8 +55,12 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Interior:
-    """The sheets, back to front."""
+    """The sheets, back to front, over the part of the mouth block where an opening can be."""
 
+    x: int
+    """Left edge of the sheets in the mouth block, pixels."""
+    y: int
+    """Top edge of the sheets in the mouth block, pixels."""
     floor: Pixels
     """(height, width, 3) floor of the mouth and resting tongue, opaque; moves with the jaw."""
     tongue: Sheet
@@ -84,11 +90,12 @@ def paint_interior(
     ``photo`` is the mouth in the picture, ``rest`` (n, 2) the line of the closed lips, ``blur`` the standard deviation
     of the portrait's own softness in pixels.
     """
-    u, v = _mouth_axes(rest, frame, block)
+    area = _area(rest, frame, block)
+    u, v = _mouth_axes(rest, frame, area)
     left, right = ((rest[[0, -1]] - rest[len(rest) // 2]) @ frame.right) / frame.scale
     arch = DentalArch.of(pose, (-TEETH_SHARE * left, TEETH_SHARE * right))
     soft = float(np.clip(blur / frame.scale, SHARPEST, SOFTEST))
-    own = find_own_teeth(picture, photo, frame, block, palette.skin)
+    own = find_own_teeth(picture, photo, frame, area, palette.skin)
     tooth = palette.tooth if own is None else own.trust * own.colour + (1 - own.trust) * palette.tooth
     light = Light.of(palette)
     falloff = (palette.light(u) * np.exp(-TOWARDS_CORNERS * (u / np.where(u < 0, -left, right)) ** 2))[..., None]
@@ -106,6 +113,8 @@ def paint_interior(
         row = arch.lit(teeth.carve_row(teeth.UPPER), tooth, light, upright=True)
         upper = _dimmed(teeth.sample_row(row, arc, v - UPPER_EDGE + SMILE_ARC * turn**2, soft), falloff)
     return Interior(
+        area.x - block.x,
+        area.y - block.y,
         encoded(palette.tinted(floor[..., :3])),
         _sheet(raised, palette),
         _sheet(_dimmed(lower, LOWER_LIGHT * falloff), palette),
@@ -115,11 +124,20 @@ def paint_interior(
     )
 
 
-def _mouth_axes(rest: Points, frame: Frame, block: Lattice) -> tuple[Values, Values]:
-    """Position of each pixel of the block along the mouth and below the lips' meeting point, IOD."""
+def _area(rest: Points, frame: Frame, block: Lattice) -> Lattice:
+    """The part of the block around the lips' line where teeth and tongue can come to be seen."""
+    side, top, bottom = (round(margin * frame.scale) for margin in MARGINS)
+    low, high = np.floor(rest.min(axis=0)).astype(int), np.ceil(rest.max(axis=0)).astype(int) + 1
+    x0, y0 = max(block.x, low[0] - side), max(block.y, low[1] - top)
+    x1, y1 = min(block.x + block.width, high[0] + side), min(block.y + block.height, high[1] + bottom)
+    return Lattice(int(x0), int(y0), int(x1 - x0), int(y1 - y0), block.step)
+
+
+def _mouth_axes(rest: Points, frame: Frame, area: Lattice) -> tuple[Values, Values]:
+    """Position of each pixel of the area along the mouth and below the lips' meeting point, IOD."""
     stomion = rest[len(rest) // 2]
-    x = block.x + np.arange(block.width) - stomion[0]
-    y = (block.y + np.arange(block.height) - stomion[1])[:, None]
+    x = area.x + np.arange(area.width) - stomion[0]
+    y = (area.y + np.arange(area.height) - stomion[1])[:, None]
     along = (x * frame.right[0] + y * frame.right[1]) / frame.scale
     below = (x * frame.down[0] + y * frame.down[1]) / frame.scale
     return along, below

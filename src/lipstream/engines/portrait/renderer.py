@@ -113,7 +113,7 @@ class Renderer:
 
     def _bitten(self, mouth: Pixels, clear: Pixels, guard: Pixels, pose: MouthPose, sway: Sway) -> Pixels:
         """``clear`` with the upper teeth on the lower lip, which gets their shadow."""
-        rig, (dx, dy) = self._rig, sway.mouth
+        rig, (dx, dy) = self._rig, self._of_skull(sway.mouth)
         whole = (0, 0, rig.block.width, rig.block.height)
         reach, drop = round(BITE_REACH_IOD * rig.scale), round(BITE_SHADOW_IOD * rig.scale)
         left, right = (_shifted(guard, whole, side * BITE_INSET_IOD * rig.scale, reach) for side in (-1, 1))
@@ -127,7 +127,7 @@ class Renderer:
     def _inside(self, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
         """Teeth, tongue and darkness behind the lips, for a part of the block."""
         interior = self._rig.interior
-        skull_x, skull_y = sway
+        skull_x, skull_y = self._of_skull(sway)
         opened_x, opened_y = (float(d) for d in pose.weights @ self._rig.jaw)
         jaw_x, jaw_y = skull_x + opened_x, skull_y + opened_y
         inside = _shifted(interior.floor, part, jaw_x, jaw_y)
@@ -136,6 +136,10 @@ class Renderer:
             inside = _covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
         inside = _covered(inside, interior.lower, part, jaw_x, jaw_y)
         return _covered(inside, interior.upper, part, skull_x, skull_y)
+
+    def _of_skull(self, sway: tuple[float, float]) -> tuple[float, float]:
+        """Where the interior's sheets stand in the block, pixels."""
+        return self._rig.interior.x + sway[0], self._rig.interior.y + sway[1]
 
     def _lit(self, inside: Pixels, shadow: Pixels, pose: MouthPose) -> Pixels:
         """What is inside in the light that gets there: little between lips that are hardly open, and they redden it."""

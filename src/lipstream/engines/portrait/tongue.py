@@ -64,7 +64,7 @@ def _lit(
     soft: float,
     scale: float,
 ) -> Floats:
-    """Light a surface turned by ``tilt`` to the side and ``turn`` upwards (radians); ``reached`` is how much light it gets."""
+    """Light a surface turned ``tilt`` sideways and ``turn`` upwards (radians); ``reached`` is the light it gets."""
     rough = _papillae(depth.shape, scale)
     normal = np.dstack(
         [
