@@ -21,6 +21,8 @@ LEAST_LIGHT = 0.3
 """Luminance of teeth over that of skin, at least: what is darker is the mouth behind them."""
 BRIDGED_IOD = 0.02
 """Shadows within a row of teeth that are no taller than this do not end it."""
+FRAGMENT_IOD = 0.10
+"""What hangs from the row of teeth and is narrower than this does not belong to it."""
 GUM_IOD = 0.12
 """How far the teeth are continued upwards, in case the upper lip rises: a little tooth, then gum."""
 GUM = np.array([0.25, 0.24, 0.60])
@@ -119,6 +121,10 @@ def _ends(teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> d
             breaks = np.flatnonzero(np.diff(row_of_teeth) > bridged)
             tops[x] = int(rows[0])
             bottoms[x] = int(row_of_teeth[breaks[0]] if len(breaks) else row_of_teeth[-1])
-    near = max(2, int(0.05 * scale))
+    near, narrow = max(2, int(0.05 * scale)), max(1, int(FRAGMENT_IOD * scale / 2))
     median = {x: np.median([bottoms[n] for n in range(x - near, x + near + 1) if n in bottoms]) for x in bottoms}
-    return {x: (tops[x], max(tops[x], min(bottoms[x], int(median[x])))) for x in bottoms}
+    ends = {x: max(tops[x], min(bottoms[x], int(median[x]))) for x in bottoms}
+    # What sticks out and is narrower than a tooth is a glimpse of the lower ones or of a wet lip.
+    eroded = {x: min(ends.get(n, ends[x]) for n in range(x - narrow, x + narrow + 1)) for x in ends}
+    opened = {x: max(eroded.get(n, eroded[x]) for n in range(x - narrow, x + narrow + 1)) for x in ends}
+    return {x: (tops[x], max(tops[x], min(ends[x], opened[x] + inset // 2))) for x in ends}
