@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lipstream.avatar import Avatar
 from lipstream.cache import held_bytes
 from lipstream.engines.portrait.renderer import Renderer
-from lipstream.engines.portrait.rig import Rig, estimate_blur
+from lipstream.engines.portrait.rig import Rig
+from lipstream.engines.portrait.texture import estimate_blur
 from lipstream.errors import FaceError
 from lipstream.face.finder import FaceFinder
 from tests.mouths import avatar_of, enlarged, frame_of, lip_gap, mouth, rig_of

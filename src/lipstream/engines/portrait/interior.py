@@ -18,6 +18,7 @@ from lipstream.engines.portrait.fields import Frame, Points
 from lipstream.engines.portrait.lighting import Light
 from lipstream.engines.portrait.lips import LipLine
 from lipstream.engines.portrait.own_teeth import find_own_teeth
+from lipstream.engines.portrait.texture import Texture
 from lipstream.engines.portrait.tongue import raised_tongue, resting_tongue
 from lipstream.engines.portrait.warp import Floats, Lattice
 from lipstream.face.pose import Pose
@@ -69,6 +70,8 @@ class Interior:
     """Lower teeth and gum; move with the jaw."""
     upper: Sheet
     """Upper teeth and gum; stand still."""
+    grain: Pixels
+    """(height, width, 3) what the portrait's own grain adds, 128 = nothing; stands still. Its own teeth have theirs."""
     own_teeth: bool
     """Whether ``upper`` shows the portrait's own teeth."""
     redness: float
@@ -83,18 +86,18 @@ def paint_interior(
     frame: Frame,
     pose: Pose,
     block: Lattice,
-    blur: float,
+    texture: Texture,
 ) -> Interior:
     """Paint the mouth of one portrait.
 
-    ``photo`` is the mouth in the picture, ``rest`` (n, 2) the line of the closed lips, ``blur`` the standard deviation
-    of the portrait's own softness in pixels.
+    ``photo`` is the mouth in the picture, ``rest`` (n, 2) the line of the closed lips, ``texture`` what the
+    portrait's sharpness and grain are.
     """
     area = _area(rest, frame, block)
     u, v = _mouth_axes(rest, frame, area)
     left, right = ((rest[[0, -1]] - rest[len(rest) // 2]) @ frame.right) / frame.scale
     arch = DentalArch.of(pose, (-TEETH_SHARE * left, TEETH_SHARE * right))
-    soft = float(np.clip(blur / frame.scale, SHARPEST, SOFTEST))
+    soft = float(np.clip(texture.blur / frame.scale, SHARPEST, SOFTEST))
     own = find_own_teeth(picture, photo, frame, area, palette.skin)
     tooth = palette.tooth if own is None else own.trust * own.colour + (1 - own.trust) * palette.tooth
     light = Light.of(palette)
@@ -119,6 +122,7 @@ def paint_interior(
         _sheet(raised, palette),
         _sheet(_dimmed(lower, LOWER_LIGHT * falloff), palette),
         _sheet(upper, palette),
+        _grain(texture, upper if own is not None and own.layer is not None else None, palette, area),
         own_teeth=own is not None and own.layer is not None,
         redness=palette.colourful,
     )
@@ -160,6 +164,13 @@ def _over(below: Floats, above: Floats) -> Floats:
     """Composite premultiplied layers."""
     result: Floats = above + below * (1 - above[..., 3:])
     return result
+
+
+def _grain(texture: Texture, own: Floats | None, palette: Palette, area: Lattice) -> Pixels:
+    grain = texture.grain(area.height, area.width)
+    if own is not None:
+        grain *= 1 - own[..., 3:]
+    return np.asarray(np.round(np.clip(128 + palette.tinted(grain), 0, 255)), np.uint8)
 
 
 def _sheet(layer: Floats, palette: Palette) -> Sheet:

@@ -83,7 +83,7 @@ class Renderer:
         if width > 1 and height > 1:
             here = (slice(y, y + height), slice(x, x + width))
             inside = self._lit(self._inside(part, pose, sway.mouth), _shadow(opening, part, rig.scale, pose.bite), pose)
-            inside = _masked(inside, clear[here])
+            inside = _masked(self._grained(inside, part, sway.mouth), clear[here])
             lips = _masked(mouth[here], _bytes(cv2.bitwise_not(clear[here])))
             mouth[here] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
         mouth[...] = cv2.add(_masked(mouth, uncovered), upper)
@@ -148,6 +148,11 @@ class Renderer:
         tables = np.round(255 * level[:, None] ** reddened).astype(np.uint8)
         light = cv2.merge([cv2.LUT(shadow, table) for table in tables.T.copy()])
         return _bytes(cv2.multiply(inside, light, scale=1 / 255))
+
+    def _grained(self, inside: Pixels, part: Part, sway: tuple[float, float]) -> Pixels:
+        """With the portrait's grain, moved by whole pixels: between them it would fade."""
+        x, y = (round(d) for d in self._of_skull(sway))
+        return _bytes(cv2.addWeighted(inside, 1, _shifted(self._rig.interior.grain, part, x, y), 1, -128))
 
     def _light(self, pose: MouthPose) -> float:
         """Factor on gamma-encoded light for how far the lips are apart."""
