@@ -24,7 +24,7 @@ SHADOW_FLOOR = 0.35
 """Light that reaches everything between the lips, as a part of the full light."""
 GUARD_IOD = 0.03
 """How far beyond the lips' edges the interior may show (through soft edges), IOD."""
-REDDENING = np.array([0.30, 0.07, -0.20])
+REDDENING = np.array([0.22, 0.05, -0.14])
 """How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
 BITE_REACH_IOD, BITE_INSET_IOD = 0.035, 0.14
 """How far beyond the lower lip's edge the upper teeth may show on it for f and v, and how far from the corners, IOD."""
@@ -52,6 +52,11 @@ class Sway:
 
 
 NO_SWAY = Sway(np.zeros(1, np.float32), (0.0, 0.0))
+
+
+_GRAIN_STRENGTH = np.round(255 * np.clip(0.45 + 0.55 * np.arange(256) / 140, 0, 1)).astype(np.uint8)
+"""Strength of the grain, 0…255, on pixels of each brightness: less in the dark, as in photographs."""
+_NO_GRAIN = np.array([128.0, 128.0, 128.0, 0.0])
 
 
 class Renderer:
@@ -152,7 +157,9 @@ class Renderer:
     def _grained(self, inside: Pixels, part: Part, sway: tuple[float, float]) -> Pixels:
         """With the portrait's grain, moved by whole pixels: between them it would fade."""
         x, y = (round(d) for d in self._of_skull(sway))
-        return _bytes(cv2.addWeighted(inside, 1, _shifted(self._rig.interior.grain, part, x, y), 1, -128))
+        grain = cv2.subtract(_shifted(self._rig.interior.grain, part, x, y), _NO_GRAIN, dtype=cv2.CV_16S)
+        grain = cv2.multiply(grain, cv2.LUT(inside, _GRAIN_STRENGTH), scale=1 / 255, dtype=cv2.CV_16S)
+        return _bytes(cv2.add(inside, grain, dtype=cv2.CV_8U))
 
     def _light(self, pose: MouthPose) -> float:
         """Factor on gamma-encoded light for how far the lips are apart."""
