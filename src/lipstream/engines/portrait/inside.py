@@ -17,8 +17,8 @@ Part = tuple[int, int, int, int]
 
 SHADOW_IOD = 0.035
 """Width of the shadow that the lips throw on what is behind them, inter-ocular distances."""
-FULL_LIGHT_GAP = 0.14
-"""Lips this far apart (IOD) let enough light in for teeth to look as bright as in a smile."""
+DIMMING, LEAST_LIGHT = 0.55, 0.25
+"""Power with which light falls as the lips close, and what of it is left at least."""
 SHADOW_FLOOR = 0.35
 """Light that reaches everything between the lips, as a part of the full light."""
 BITE_LIGHT = 0.7
@@ -78,11 +78,9 @@ class Inside:
 
     def _light(self, pose: MouthPose) -> float:
         """Factor on gamma-encoded light for how far the lips are apart."""
-        own = self._rig.interior.own_teeth
-        full = max(self._rig.shown, 0.10) if own else FULL_LIGHT_GAP
-        linear = float(np.clip((max(pose.gap, 0.0) / full) ** 0.55, 0.25, 1.0))
+        linear = float(np.clip((max(pose.gap, 0.0) / self._rig.interior.full_gap) ** DIMMING, LEAST_LIGHT, 1.0))
         linear += pose.bite * max(0.0, 0.8 - linear)
-        return float((linear if own else 0.9 * linear) ** (1 / GAMMA))
+        return float(linear ** (1 / GAMMA))
 
     def _grained(self, inside: Pixels, part: Part, sway: tuple[float, float]) -> Pixels:
         """With the portrait's grain, moved by whole pixels: between them it would fade."""

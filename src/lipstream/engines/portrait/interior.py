@@ -33,8 +33,11 @@ LOWER_LIGHT = 0.80
 """Light on the lower teeth over that on the upper ones."""
 TOWARDS_CORNERS = 0.72
 """How fast the light falls towards the corners of the mouth: exp(-this · u²), u = 1 at the corner."""
-TONGUE_AT_REST = -0.050
+TONGUE_AT_REST = -0.065
 """Top of the tongue below the line of closed lips, IOD: it lies on the lower teeth."""
+FULL_GAP, LEAST_FULL_GAP = 0.16, 0.10
+"""Lips this far apart (IOD) let enough light in for teeth to look as bright as in a smile; on portraits that show
+their own it is as far as there, but the second at least."""
 CAVITY, DEEPENED = 0.05, 0.7
 """Luminance of the back of the mouth over that of the lips, and how much of their colour the light takes on once more
 as it goes to and fro."""
@@ -72,6 +75,8 @@ class Interior:
     """Upper teeth and gum; stand still."""
     grain: Pixels
     """(height, width, 3) what the portrait's own grain adds, 128 = nothing; stands still. Its own teeth have theirs."""
+    full_gap: float
+    """Distance between the lips, IOD, that lets the full light in."""
     own_teeth: bool
     """Whether ``upper`` shows the portrait's own teeth."""
     redness: float
@@ -99,7 +104,9 @@ def paint_interior(
     arch = DentalArch.of(pose, (-TEETH_SHARE * left, TEETH_SHARE * right))
     soft = float(np.clip(texture.blur / frame.scale, SHARPEST, SOFTEST))
     own = find_own_teeth(picture, photo, frame, area, palette.skin)
-    tooth = palette.tooth if own is None else own.trust * own.colour + (1 - own.trust) * palette.tooth
+    trust = own.trust if own is not None else 0.0
+    tooth = trust * own.colour + (1 - trust) * palette.tooth if own is not None else palette.tooth
+    shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale
     light = Light.of(palette)
     falloff = (palette.light(u) * np.exp(-TOWARDS_CORNERS * (u / np.where(u < 0, -left, right)) ** 2))[..., None]
 
@@ -123,6 +130,7 @@ def paint_interior(
         _sheet(_dimmed(lower, LOWER_LIGHT * falloff), palette),
         _sheet(upper, palette),
         _grain(texture, upper if own is not None and own.layer is not None else None, palette, area),
+        full_gap=FULL_GAP + trust * (max(shown, LEAST_FULL_GAP) - FULL_GAP),
         own_teeth=own is not None and own.layer is not None,
         redness=palette.colourful,
     )

@@ -19,7 +19,7 @@ GUARD_IOD = 0.03
 """How far beyond the lips' edges the interior may show (through soft edges), IOD."""
 BITE_REACH_IOD, BITE_INSET_IOD = 0.035, 0.14
 """How far beyond the lower lip's edge the upper teeth may show on it for f and v, and how far from the corners, IOD."""
-BITE_SHADOW, BITE_SHADOW_IOD = 0.45, 0.012
+BITE_SHADOW, BITE_SHADOW_IOD = 0.32, 0.015
 """Darkness of the shadow they throw on it, and how far it reaches, IOD."""
 
 
