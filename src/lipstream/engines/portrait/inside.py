@@ -25,7 +25,7 @@ BITE_LIGHT = 0.7
 """The same for teeth that are before the lower lip."""
 REDDENING = np.array([0.22, 0.05, -0.14])
 """How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
-TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.030
+TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.040
 """Tip of the tongue below the line of closed lips, IOD: behind the lower lip, moving with the jaw, when it is down; at
 the upper teeth's edges, standing with the skull, for l, n, t, th."""
 _GRAIN_STRENGTH = np.round(255 * np.clip(0.45 + 0.55 * np.arange(256) / 140, 0, 1)).astype(np.uint8)

@@ -25,6 +25,8 @@ REDDENED = np.array([1.10, 1.03, 0.88])
 """Powers with which blue, green and red fall where less light gets."""
 GLOSS = 0.40
 """How brightly it glints beside enamel."""
+NEARER = 1.35
+"""Light on a raised tongue, whose tip is close to the lips, over that on a resting one."""
 GRAIN_SIZE, GRAIN = 0.007, 0.20
 """Size of the papillae, IOD, and how much they tilt the surface."""
 
@@ -68,7 +70,7 @@ def raised_tongue(u: Values, v: Values, palette: Palette, light: Light, soft: fl
     tilt = np.radians(65) * np.clip(u / RAISED_HALF_WIDTH, -1, 1)
     under = smoothstep((depth - 0.35 * RAISED_DEPTH) / RAISED_DEPTH)
     frenulum = np.exp(-((u / 0.012) ** 2)) * under
-    reached = (0.75 + 0.25 * smoothstep(depth / 0.03)) * (1 - 0.5 * under) * (1 + 0.25 * frenulum)
+    reached = NEARER * (0.75 + 0.25 * smoothstep(depth / 0.03)) * (1 - 0.5 * under) * (1 + 0.25 * frenulum)
     return _lit(_Surface(depth, tilt, turn, reached, RAISED_HALF_WIDTH, 0.014), u, palette, light, soft, scale)
 
 
