@@ -18,6 +18,8 @@ SHARPEST, SOFTEST = 0.3, 5.0
 """Least and greatest blur that is told, pixels."""
 BINS = 64
 """Steps of the radial spectrum per cycle per pixel."""
+LARGEST_SPECTRUM = 512
+"""Side of what the spectrum is taken of at most, pixels."""
 NOISELESS = 2.0
 """Power (grey levels squared) at the highest frequencies below which nothing but the blur hides the details."""
 PLAIN = (*mesh.CHEEKS, 151, 108, 337, 9)
@@ -108,10 +110,12 @@ def _blur_of_spectrum(grey: NDArray[np.float32]) -> float:
 
 
 def _radial_power(grey: NDArray[np.float32]) -> Values:
-    """Mean power per frequency step, up to half a cycle per pixel."""
+    """Mean power per frequency step, up to half a cycle per pixel, in the middle of the picture."""
+    top, left = (max(0, (side - LARGEST_SPECTRUM) // 2) for side in grey.shape)
+    grey = grey[top : top + LARGEST_SPECTRUM, left : left + LARGEST_SPECTRUM]
     window = np.outer(np.hanning(grey.shape[0]), np.hanning(grey.shape[1]))
-    power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2 / np.sum(window**2)
-    across = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.fftfreq(grey.shape[1]))
+    power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2 / np.sum(window**2)
+    across = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1]))
     step = np.floor(across * BINS).astype(int).ravel()
     total, count = np.bincount(step, power.ravel()), np.bincount(step)
     result: Values = (total / np.maximum(count, 1))[: BINS // 2] + 1e-9
