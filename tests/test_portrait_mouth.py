@@ -97,6 +97,37 @@ def test_own_teeth_are_cut_out_only_where_there_are_some() -> None:
     assert np.percentile(straight @ LUMA, 80) == pytest.approx(truth @ LUMA, rel=0.15)
 
 
+@pytest.mark.parametrize("thickness", [2, 3, 6])
+def test_a_lower_row_is_told_from_the_upper_one(thickness: int) -> None:
+    picture, points = drawn_mouth(0.3)
+    line = (points[list(mesh.INNER_UPPER_LIP)] * 0.35 + points[list(mesh.INNER_LOWER_LIP)] * 0.65).round()
+    cv2.polylines(picture, [line.astype(np.int32)], False, DARK, thickness, cv2.LINE_AA)
+    own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)
+    assert own is not None
+    assert own.layer is not None
+    assert own.lower is not None
+    middle = round(line[5, 0]) - BLOCK.x
+    parting = round(line[5, 1]) - BLOCK.y
+    upper, lower = (np.flatnonzero(layer[:, middle, 3] > 0.5) for layer in (own.layer, own.lower))
+    assert abs(upper.max() - (parting - thickness / 2)) <= 2
+    assert abs(lower.min() - (parting + thickness / 2)) <= 2
+    assert abs(own.lower_edge[1] - lower.min()) <= 2
+
+
+def test_one_row_of_teeth_is_not_parted(astronaut: NDArray[np.uint8], finder: FaceFinder) -> None:
+    picture, points = drawn_mouth(0.3)
+    own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)
+    assert own is not None
+    assert own.lower is None
+    avatar = avatar_of(enlarged(astronaut[:300, 60:420], 3), finder)
+    landmarks, frame = avatar.face.landmarks[:, :2].astype(np.float64), face_frame(avatar.face)
+    whole = Lattice(0, 0, *avatar.size, 4)
+    own = find_own_teeth(avatar.picture, find_lip_line(avatar.picture, landmarks, frame), frame, whole, 0.5)
+    assert own is not None
+    assert own.layer is not None
+    assert own.lower is None
+
+
 def test_a_dark_open_mouth_has_no_teeth() -> None:
     picture, points = drawn_mouth(0.15)
     picture[(picture == TOOTH).sum(axis=2) > 0] = DARK

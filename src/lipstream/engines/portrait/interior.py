@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from lipstream.engines.portrait import teeth
@@ -115,19 +116,23 @@ def paint_interior(
     floor = _over(floor, _dimmed(tongue, falloff))
     raised = _dimmed(raised_tongue(u, v, palette, light, soft, frame.scale), falloff)
     arc, turn = arch.at(u)
-    row = arch.lit(teeth.carve_row(teeth.LOWER), tooth, light, upright=False)
-    lower = teeth.sample_row(row, arc, LOWER_EDGE - v, soft)
+    if own is not None and own.lower is not None:
+        column, row = own.lower_edge
+        lower = _moved(own.lower, (LOWER_EDGE - float(v[row, column])) * frame.scale * frame.down)
+    else:
+        relief = arch.lit(teeth.carve_row(teeth.LOWER), tooth, light, upright=False)
+        lower = _dimmed(teeth.sample_row(relief, arc, LOWER_EDGE - v, soft), LOWER_LIGHT * falloff)
     if own is not None and own.layer is not None:
         upper = own.layer
     else:
-        row = arch.lit(teeth.carve_row(teeth.UPPER), tooth, light, upright=True)
-        upper = _dimmed(teeth.sample_row(row, arc, v - UPPER_EDGE + SMILE_ARC * turn**2, soft), falloff)
+        relief = arch.lit(teeth.carve_row(teeth.UPPER), tooth, light, upright=True)
+        upper = _dimmed(teeth.sample_row(relief, arc, v - UPPER_EDGE + SMILE_ARC * turn**2, soft), falloff)
     return Interior(
         area.x - block.x,
         area.y - block.y,
         encoded(palette.tinted(floor[..., :3])),
         _sheet(raised, palette),
-        _sheet(_dimmed(lower, LOWER_LIGHT * falloff), palette),
+        _sheet(lower, palette),
         _sheet(upper, palette),
         _grain(texture, upper if own is not None and own.layer is not None else None, palette, area),
         full_gap=FULL_GAP + trust * (max(shown, LEAST_FULL_GAP) - FULL_GAP),
@@ -160,6 +165,12 @@ def _cavity(u: Values, v: Values, palette: Palette, falloff: Values) -> Floats:
     depth = np.clip(0.5 + v / 0.35, 0.25, 1.2)[..., None] * np.ones_like(u)[..., None] * falloff
     colour = CAVITY * palette.lip * hue(palette.lip) ** DEEPENED
     return np.concatenate([colour * depth, np.ones_like(depth)], axis=2).astype(np.float32)
+
+
+def _moved(layer: Floats, motion: Values) -> Floats:
+    """A layer moved by (2,) pixels."""
+    there = np.array([[1, 0, motion[0]], [0, 1, motion[1]]], np.float64)
+    return np.asarray(cv2.warpAffine(np.ascontiguousarray(layer), there, layer.shape[1::-1]), np.float32)
 
 
 def _dimmed(layer: Floats, light: Values) -> Floats:
