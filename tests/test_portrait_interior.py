@@ -233,3 +233,13 @@ def test_teeth_are_as_bright_as_the_face_allows(serious: Pixels, finder: FaceFin
         teeth = upper_teeth(rig, pose) & (np.abs(along(rig)) < 0.4)
         levels.append(float(np.median((linear(drawn(rig, pose)) @ LUMA)[teeth])) / exposure)
     assert max(levels) < 1.5 * min(levels)
+
+
+def test_the_teeth_of_a_laugh_are_not_hidden_by_lips_that_close_further_down(
+    smiling: Avatar, smile: Rig, finder: FaceFinder
+) -> None:
+    laughing = rig_of(avatar_of(frame_of(smiling, smile, mouth(0.2, 0.0, 0.08)), finder))
+    assert laughing.shown > 0.15
+    assert laughing.interior.own_teeth
+    teeth = upper_teeth(laughing, mouth(0.15)) & (np.abs(along(laughing)) < 0.2)
+    assert np.median(teeth.sum(axis=0)) > 0.02 * laughing.scale

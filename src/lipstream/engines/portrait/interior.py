@@ -28,6 +28,8 @@ TEETH_SHARE = 0.9
 """Part of the way from the middle of the mouth to a corner that teeth reach, also on a turned head's far side."""
 UPPER_EDGE, LOWER_EDGE = 0.045, 0.018
 """Incisal edges of the upper and lower teeth below the line of closed lips, IOD; the upper ones overlap the lower."""
+OWN_EDGE = 0.035
+"""The same of a portrait's own upper teeth, at least: lips that close from a laugh meet further down."""
 SMILE_ARC = 0.05
 """Rise of the upper edges towards the back, IOD per radian² of the arch."""
 LOWER_LIGHT = 0.80
@@ -116,14 +118,14 @@ def paint_interior(
     floor = _over(floor, _dimmed(tongue, falloff))
     raised = _dimmed(raised_tongue(u, v, palette, light, soft, frame.scale), falloff)
     arc, turn = arch.at(u)
+    relief = arch.lit(teeth.carve_row(teeth.LOWER), tooth, light, upright=False)
+    lower = _dimmed(teeth.sample_row(relief, arc, LOWER_EDGE - v, soft), LOWER_LIGHT * falloff)
     if own is not None and own.lower is not None:
-        column, row = own.lower_edge
-        lower = _moved(own.lower, (LOWER_EDGE - float(v[row, column])) * frame.scale * frame.down)
-    else:
-        relief = arch.lit(teeth.carve_row(teeth.LOWER), tooth, light, upright=False)
-        lower = _dimmed(teeth.sample_row(relief, arc, LOWER_EDGE - v, soft), LOWER_LIGHT * falloff)
+        below = float(v[own.lower_edge[1], own.lower_edge[0]])
+        lower = _over(lower, _moved(own.lower, (LOWER_EDGE - below) * frame.scale * frame.down))
     if own is not None and own.layer is not None:
-        upper = own.layer
+        below = float(v[own.edge[1], own.edge[0]])
+        upper = _moved(own.layer, max(0.0, OWN_EDGE - below) * frame.scale * frame.down)
     else:
         relief = arch.lit(teeth.carve_row(teeth.UPPER), tooth, light, upright=True)
         upper = _dimmed(teeth.sample_row(relief, arc, v - UPPER_EDGE + SMILE_ARC * turn**2, soft), falloff)

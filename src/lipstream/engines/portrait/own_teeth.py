@@ -42,6 +42,8 @@ class OwnTeeth:
     layer: Floats | None
     """(height, width, 4) the upper row over the mouth block, linear BGR premultiplied by coverage; None when too little
     shows."""
+    edge: tuple[int, int] = (0, 0)
+    """Column and row of the block where the middle of it ends at the bottom."""
     lower: Floats | None = None
     """The same of the lower row, where the picture has it; None when it shows none, or when ``layer`` is None."""
     lower_edge: tuple[int, int] = (0, 0)
@@ -70,19 +72,15 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
     if not usable:
         return OwnTeeth(colour, trust, None)
     parting = _parting(light @ LUMA, teeth, shown, frame.scale)
-    if parting is None:
-        return OwnTeeth(colour, trust, _cut(light, _ends(teeth, shown, frame.scale), colour, frame.scale))
     rows = np.arange(len(shown))[:, None]
-    upper = _ends(teeth & (rows < parting), shown, frame.scale)
+    upper = _ends(teeth & (rows < parting) if parting is not None else teeth, shown, frame.scale)
+    layer, edge = _cut(light, upper, colour, frame.scale), _edge(upper)
+    if parting is None:
+        return OwnTeeth(colour, trust, layer, edge)
     lower = _ends((teeth & (rows > parting))[::-1], shown[::-1], frame.scale)  # upside down
-    middle = sorted(lower)[len(lower) // 2]
-    return OwnTeeth(
-        colour,
-        trust,
-        _cut(light, upper, colour, frame.scale),
-        _cut(light[::-1], lower, colour, frame.scale)[::-1],
-        (middle, len(shown) - 1 - lower[middle][1]),
-    )
+    column, row = _edge(lower)
+    lower_layer = _cut(light[::-1], lower, colour, frame.scale)[::-1]
+    return OwnTeeth(colour, trust, layer, edge, lower_layer, (column, len(shown) - 1 - row))
 
 
 def _parting(luma: Values, teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> Values | None:
@@ -98,7 +96,7 @@ def _parting(luma: Values, teeth: NDArray[np.bool_], shown: NDArray[np.bool_], s
     reach = max(2, int(0.35 * np.max(bottom - top)))
     path = smooth_path(cost, top + 0.6 * (bottom - top), reach)
     found = 0
-    middle = range(len(columns) // 5, len(columns) - len(columns) // 5)
+    middle = range(3 * len(columns) // 10, len(columns) - 3 * len(columns) // 10)
     for index in middle:
         x, row = columns[index], round(float(path[index]))
         above, below = (
@@ -144,6 +142,13 @@ def _tooth_like(
         lip_light = np.median(light[band > 0]) if band.any() else 0.6 * tooth_light
         return np.asarray(light > (lip_light + tooth_light) / 2)
     return np.asarray((red < (lip_red + tooth_red) / 2) & (light > 0.55 * tooth_light))
+
+
+def _edge(ends: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Column and row at which the middle of a row of teeth ends."""
+    columns = sorted(ends)
+    middle = columns[len(columns) // 3 : -(len(columns) // 3) or None]
+    return middle[len(middle) // 2], int(np.median([ends[x][1] for x in middle]))
 
 
 def _cut(light: Values, ends: dict[int, tuple[int, int]], colour: Values, scale: float) -> Floats:
