@@ -53,10 +53,10 @@ def main() -> None:
         actor = engine.prepare(avatar)
         prepare = time.perf_counter() - start
         times = frame_times(actor)
-        region = actor.rig.region
+        region, megabytes = actor.rig.region, held_bytes(actor.rig) / 1e6
         print(
             f"{pixels:>8} {f'{region.width}×{region.height}':>11} {prepare * 1e3:>11.0f} "
-            f"{statistics.median(times) * 1e3:>9.2f} {np.percentile(times, 95) * 1e3:>7.2f} {megabytes(actor):>6.1f}"
+            f"{statistics.median(times) * 1e3:>9.2f} {np.percentile(times, 95) * 1e3:>7.2f} {megabytes:>6.1f}"
         )
     living(engine, finder, picture, scale)
 
@@ -117,13 +117,6 @@ def frame_times(actor: PortraitActor, life: Liveliness | None = None) -> list[fl
         draw(pose)
         times.append(time.thread_time() - start)
     return times[3:]
-
-
-def megabytes(actor: PortraitActor) -> float:
-    """Size of the arrays that a prepared portrait keeps, without the picture itself."""
-    rig = actor.rig
-    arrays = [rig.lower, rig.upper, rig.edges, rig.layers.lower, rig.layers.upper, *vars(rig.interior).values()]
-    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)) / 1e6
 
 
 if __name__ == "__main__":

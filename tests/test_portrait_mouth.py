@@ -97,6 +97,37 @@ def test_own_teeth_are_cut_out_only_where_there_are_some() -> None:
     assert np.percentile(straight @ LUMA, 80) == pytest.approx(truth @ LUMA, rel=0.15)
 
 
+@pytest.mark.parametrize("thickness", [2, 3, 6])
+def test_a_lower_row_is_told_from_the_upper_one(thickness: int) -> None:
+    picture, points = drawn_mouth(0.3)
+    line = (points[list(mesh.INNER_UPPER_LIP)] * 0.35 + points[list(mesh.INNER_LOWER_LIP)] * 0.65).round()
+    cv2.polylines(picture, [line.astype(np.int32)], False, DARK, thickness, cv2.LINE_AA)
+    own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)
+    assert own is not None
+    assert own.layer is not None
+    assert own.lower is not None
+    middle = round(line[5, 0]) - BLOCK.x
+    parting = round(line[5, 1]) - BLOCK.y
+    upper, lower = (np.flatnonzero(layer[:, middle, 3] > 0.5) for layer in (own.layer, own.lower))
+    assert abs(upper.max() - (parting - thickness / 2)) <= 2
+    assert abs(lower.min() - (parting + thickness / 2)) <= 2
+    assert abs(own.lower_edge[1] - lower.min()) <= 2
+
+
+def test_one_row_of_teeth_is_not_parted(astronaut: NDArray[np.uint8], finder: FaceFinder) -> None:
+    picture, points = drawn_mouth(0.3)
+    own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)
+    assert own is not None
+    assert own.lower is None
+    avatar = avatar_of(enlarged(astronaut[:300, 60:420], 3), finder)
+    landmarks, frame = avatar.face.landmarks[:, :2].astype(np.float64), face_frame(avatar.face)
+    whole = Lattice(0, 0, *avatar.size, 4)
+    own = find_own_teeth(avatar.picture, find_lip_line(avatar.picture, landmarks, frame), frame, whole, 0.5)
+    assert own is not None
+    assert own.layer is not None
+    assert own.lower is None
+
+
 def test_a_dark_open_mouth_has_no_teeth() -> None:
     picture, points = drawn_mouth(0.15)
     picture[(picture == TOOTH).sum(axis=2) > 0] = DARK
@@ -120,20 +151,27 @@ def test_the_astronauts_own_teeth_are_used(astronaut: NDArray[np.uint8], finder:
 
 @pytest.mark.parametrize("row", [teeth.UPPER, teeth.LOWER], ids=["upper", "lower"])
 def test_rows_of_teeth_are_symmetric_and_end_at_their_edge(row: tuple[teeth.Tooth, ...]) -> None:
-    atlas = teeth.draw_row(row)
-    assert atlas.dtype == np.float32
-    assert atlas.min() >= 0
-    assert atlas.max() <= 1.05
+    relief = teeth.carve_row(row)
     middle = round(teeth.HALF_ARC * teeth.PER_IOD)
-    reach = 150
-    left, right = atlas[:, middle - reach : middle], atlas[:, middle + 1 : middle + 1 + reach][:, ::-1]
-    assert np.abs(left - right).mean() < 0.01
+    reach = 250
+    for surface in (relief.albedo, relief.coverage):
+        assert surface.dtype == np.float32
+        assert surface.min() >= 0
+        assert surface.max() <= 1.1
+        left, right = surface[:, middle - reach : middle], surface[:, middle + 1 : middle + 1 + reach][:, ::-1]
+        assert 0 < np.abs(left - right).mean() < 0.03  # no two are quite alike
+    np.testing.assert_allclose(np.linalg.norm(relief.normal, axis=2), 1, atol=1e-5)
     edge = round(teeth.ABOVE * teeth.PER_IOD)
-    assert not atlas[edge + 6 :, :, 3].any()
+    assert not relief.coverage[edge + 10 :].any()
     incisor = middle + round(0.5 * row[0].width * teeth.MM * teeth.PER_IOD)
-    assert atlas[edge - 12 : edge - 4, incisor, 3].min() == 1
+    assert relief.coverage[edge - 20 : edge - 6, incisor].min() == 1
     gap = middle + round(row[0].width * teeth.MM * teeth.PER_IOD)
-    assert atlas[edge - 20, gap, :3].mean() < 0.75 * atlas[edge - 20, incisor, :3].mean()
+    assert relief.albedo[edge - 30, gap].mean() < 0.75 * relief.albedo[edge - 30, incisor].mean()
+    # A crown is round: its sides face sideways, away from its middle.
+    side = round(0.3 * row[0].width * teeth.MM * teeth.PER_IOD)
+    body = slice(edge - 30, edge - 15)
+    assert relief.normal[body, incisor - side, 0].mean() < -0.1
+    assert relief.normal[body, incisor + side, 0].mean() > 0.1
 
 
 def test_teeth_take_the_colour_of_the_light() -> None:

@@ -22,6 +22,8 @@ SKIN_WARMTH = 2.9
 """Red over blue of skin in white light: what a portrait's skin differs from it is the colour of its light."""
 TOOTH_LEVEL = 1.2
 """Luminance of fully lit teeth over that of the eye white, which lies in the shade of lid and brow."""
+DARK_SKIN = 0.30
+"""Luminance of skin below which eyes may be brighter than it and be believed: teeth do not darken with the skin."""
 COLOURED = 8.0
 """CIELAB chroma of skin from which on a picture is a coloured one."""
 LIP_POINTS = (85, 16, 315, 86, 316, 15)
@@ -61,9 +63,10 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
     skin = np.median(cheeks, axis=0)
     bright = float(np.percentile(cheeks @ LUMA, 75))
     eye = _eye_white(picture, landmarks)
-    level = TOOTH_LEVEL * float(np.clip(eye @ LUMA, 0.75 * bright, 1.3 * bright))
+    brightest = max(1.0, min(1.8, DARK_SKIN / max(bright, 1e-3)))
+    level = TOOTH_LEVEL * float(np.clip(eye @ LUMA, 0.75 * bright, brightest * bright))
     warmth = skin[2] / max(skin[0], 1e-3) / SKIN_WARMTH
-    tint = 0.9 * ENAMEL * np.array([warmth**-0.7, 1.0, warmth**0.2]) + 0.1 * eye / max(eye @ LUMA, 1e-3)
+    tint = 0.75 * ENAMEL * np.array([warmth**-0.45, 1.0, warmth**0.15]) + 0.25 * eye / max(eye @ LUMA, 1e-3)
     lip = np.median(_colours_at(picture, landmarks[list(LIP_POINTS)], frame), axis=0)
     left, right = (
         float(np.median(_colours_at(picture, landmarks[list(side)], frame) @ LUMA))
@@ -79,6 +82,12 @@ def _colourful(picture: Pixels, landmarks: Points) -> float:
     x, y = np.clip(np.round(landmarks[list(mesh.CHEEKS)]).astype(int), 0, limit).T
     lab = cv2.cvtColor(picture[y, x][None].astype(np.float32) / 255, cv2.COLOR_BGR2LAB)[0]
     return float(np.clip(np.median(np.hypot(lab[:, 1], lab[:, 2])) / COLOURED, 0, 1))
+
+
+def hue(colour: Values) -> Values:
+    """A linear colour (3,) at luma 1."""
+    result: Values = colour / max(float(colour @ LUMA), 1e-3)
+    return result
 
 
 def linear(pixels: Pixels) -> Values:

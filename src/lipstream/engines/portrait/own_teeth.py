@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lipstream.engines.portrait.colour import LUMA, Pixels, Values, linear
 from lipstream.engines.portrait.fields import Frame
-from lipstream.engines.portrait.lips import MIN_REDNESS, LipLine
+from lipstream.engines.portrait.lips import MIN_REDNESS, LipLine, smooth_path
 from lipstream.engines.portrait.warp import Floats, Lattice
 
 ENOUGH_HEIGHT_IOD = 0.10
@@ -21,6 +21,10 @@ LEAST_LIGHT = 0.3
 """Luminance of teeth over that of skin, at least: what is darker is the mouth behind them."""
 BRIDGED_IOD = 0.02
 """Shadows within a row of teeth that are no taller than this do not end it."""
+LOWER_HEIGHT_IOD, PARTING = 0.03, 0.7
+"""Lower teeth show at least this much of their height, and the shadow above them is darker than this times teeth."""
+FRAGMENT_IOD = 0.10
+"""What hangs from the row of teeth and is narrower than this does not belong to it."""
 GUM_IOD = 0.12
 """How far the teeth are continued upwards, in case the upper lip rises: a little tooth, then gum."""
 GUM = np.array([0.25, 0.24, 0.60])
@@ -36,7 +40,14 @@ class OwnTeeth:
     trust: float
     """0…1: how much of the colour to believe; little when only a glimpse of them shows."""
     layer: Floats | None
-    """(height, width, 4) over the mouth block, linear BGR premultiplied by coverage; None when too little shows."""
+    """(height, width, 4) the upper row over the mouth block, linear BGR premultiplied by coverage; None when too little
+    shows."""
+    edge: tuple[int, int] = (0, 0)
+    """Column and row of the block where the middle of it ends at the bottom."""
+    lower: Floats | None = None
+    """The same of the lower row, where the picture has it; None when it shows none, or when ``layer`` is None."""
+    lower_edge: tuple[int, int] = (0, 0)
+    """Column and row of the block where the middle of the lower row ends at the top."""
 
 
 def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice, skin: float) -> OwnTeeth | None:
@@ -57,8 +68,46 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
     colour = np.clip(bright[luma >= np.percentile(luma, 60)].mean(axis=0) * 0.95, 0, 0.9)
     height = float(np.median(np.count_nonzero(teeth & shown, axis=0)[_middle(photo, block)])) / frame.scale
     usable = height >= ENOUGH_HEIGHT_IOD and share >= ENOUGH_SHARE
-    layer = _cut(light, teeth, shown, colour, frame) if usable else None
-    return OwnTeeth(colour, float(np.clip(height / ENOUGH_HEIGHT_IOD, 0, 1)), layer)
+    trust = float(np.clip(height / ENOUGH_HEIGHT_IOD, 0, 1))
+    if not usable:
+        return OwnTeeth(colour, trust, None)
+    parting = _parting(light @ LUMA, teeth, shown, frame.scale)
+    rows = np.arange(len(shown))[:, None]
+    upper = _ends(teeth & (rows < parting) if parting is not None else teeth, shown, frame.scale)
+    layer, edge = _cut(light, upper, colour, frame.scale), _edge(upper)
+    if parting is None:
+        return OwnTeeth(colour, trust, layer, edge)
+    lower = _ends((teeth & (rows > parting))[::-1], shown[::-1], frame.scale)  # upside down
+    column, row = _edge(lower)
+    lower_layer = _cut(light[::-1], lower, colour, frame.scale)[::-1]
+    return OwnTeeth(colour, trust, layer, edge, lower_layer, (column, len(shown) - 1 - row))
+
+
+def _parting(luma: Values, teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> Values | None:
+    """(width,) row per column of the shadow between upper and lower teeth; None where there is one row alone.
+
+    Teeth that are clenched part along a line that is thinner than shadows within a row, but goes all the way across.
+    """
+    columns = np.flatnonzero(shown.any(axis=0))
+    top, bottom = shown.argmax(axis=0)[columns], len(shown) - 1 - shown[::-1].argmax(axis=0)[columns]
+    if len(columns) < 16:
+        return None
+    cost = np.where(shown, (luma - luma[shown].mean()) / (luma[shown].std() + 1e-6), 3.0)[:, columns]
+    reach = max(2, int(0.35 * np.max(bottom - top)))
+    path = smooth_path(cost, top + 0.6 * (bottom - top), reach)
+    found = 0
+    middle = range(3 * len(columns) // 10, len(columns) - 3 * len(columns) // 10)
+    for index in middle:
+        x, row = columns[index], round(float(path[index]))
+        above, below = (
+            luma[part, x][teeth[part, x] & shown[part, x]] for part in (slice(0, row), slice(row + 1, None))
+        )
+        if min(len(above), len(below)) >= max(2, LOWER_HEIGHT_IOD * scale):
+            line = luma[max(0, row - 1) : row + 2, x].min()
+            found += bool(line < PARTING * min(np.median(above), np.median(below)))
+    if found < 0.6 * len(middle):
+        return None
+    return np.interp(np.arange(shown.shape[1]), columns, path)
 
 
 def _between(photo: LipLine, block: Lattice) -> NDArray[np.bool_]:
@@ -95,16 +144,23 @@ def _tooth_like(
     return np.asarray((red < (lip_red + tooth_red) / 2) & (light > 0.55 * tooth_light))
 
 
-def _cut(light: Values, teeth: NDArray[np.bool_], shown: NDArray[np.bool_], colour: Values, frame: Frame) -> Floats:
-    """The upper row, column by column: from the upper lip down to where the teeth end, continued upwards by gum."""
-    image, coverage = light.copy(), np.zeros(shown.shape, np.float32)
-    reach = max(2, int(GUM_IOD * frame.scale))
-    for x, (top, bottom) in _ends(teeth, shown, frame.scale).items():
+def _edge(ends: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Column and row at which the middle of a row of teeth ends."""
+    columns = sorted(ends)
+    middle = columns[len(columns) // 3 : -(len(columns) // 3) or None]
+    return middle[len(middle) // 2], int(np.median([ends[x][1] for x in middle]))
+
+
+def _cut(light: Values, ends: dict[int, tuple[int, int]], colour: Values, scale: float) -> Floats:
+    """A row, column by column: from the upper lip down to where the teeth end, continued upwards by gum."""
+    image, coverage = light.copy(), np.zeros(light.shape[:2], np.float32)
+    reach = max(2, int(GUM_IOD * scale))
+    for x, (top, bottom) in ends.items():
         above = np.arange(max(0, top - reach), top)
         coverage[above[0] if len(above) else top : bottom + 1, x] = 1
-        fade = np.clip((top - above) / (0.05 * frame.scale), 0, 1)[:, None]
+        fade = np.clip((top - above) / (0.05 * scale), 0, 1)[:, None]
         image[above, x] = 0.9 * image[top, x] * (1 - fade) + GUM * colour * fade
-    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.006 * frame.scale))
+    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.006 * scale))
     return np.dstack([image * soft[..., None], soft]).astype(np.float32)
 
 
@@ -119,6 +175,10 @@ def _ends(teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> d
             breaks = np.flatnonzero(np.diff(row_of_teeth) > bridged)
             tops[x] = int(rows[0])
             bottoms[x] = int(row_of_teeth[breaks[0]] if len(breaks) else row_of_teeth[-1])
-    near = max(2, int(0.05 * scale))
+    near, narrow = max(2, int(0.05 * scale)), max(1, int(FRAGMENT_IOD * scale / 2))
     median = {x: np.median([bottoms[n] for n in range(x - near, x + near + 1) if n in bottoms]) for x in bottoms}
-    return {x: (tops[x], max(tops[x], min(bottoms[x], int(median[x])))) for x in bottoms}
+    ends = {x: max(tops[x], min(bottoms[x], int(median[x]))) for x in bottoms}
+    # What sticks out and is narrower than a tooth is a glimpse of the lower ones or of a wet lip.
+    eroded = {x: min(ends.get(n, ends[x]) for n in range(x - narrow, x + narrow + 1)) for x in ends}
+    opened = {x: max(eroded.get(n, eroded[x]) for n in range(x - narrow, x + narrow + 1)) for x in ends}
+    return {x: (tops[x], max(tops[x], min(ends[x], opened[x] + inset // 2))) for x in ends}

@@ -8,29 +8,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.colour import GAMMA
+from lipstream.engines.portrait.inside import Inside, Part, masked, pixels, shifted
 from lipstream.engines.portrait.rig import Rig
 from lipstream.engines.portrait.style import MouthPose
 from lipstream.engines.portrait.warp import Floats, Lattice, invert, sampling_maps
 
 Pixels = NDArray[np.uint8]
 
-SHADOW_IOD = 0.035
-"""Width of the shadow that the lips throw on what is behind them, inter-ocular distances."""
-FULL_LIGHT_GAP = 0.14
-"""Lips this far apart (IOD) let enough light in for teeth to look as bright as in a smile."""
-SHADOW_FLOOR = 0.35
-"""Light that reaches everything between the lips, as a part of the full light."""
 GUARD_IOD = 0.03
 """How far beyond the lips' edges the interior may show (through soft edges), IOD."""
-REDDENING = np.array([0.20, 0.05, -0.15])
-"""How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
-TONGUE_RISE = 0.09
-"""How far the tongue comes up for l, n, t, th, IOD."""
-
-
-Part = tuple[int, int, int, int]
-"""x, y, width, height in the mouth block."""
+BITE_REACH_IOD, BITE_INSET_IOD = 0.035, 0.14
+"""How far beyond the lower lip's edge the upper teeth may show on it for f and v, and how far from the corners, IOD."""
+BITE_SHADOW, BITE_SHADOW_IOD = 0.32, 0.015
+"""Darkness of the shadow they throw on it, and how far it reaches, IOD."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,7 @@ class Renderer:
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
+        self._inside = Inside(rig)
         self._identities = rig.region.identity(), rig.block.identity()
 
     def draw(self, pose: MouthPose) -> Pixels:
@@ -60,110 +51,77 @@ class Renderer:
         upper = self._moved(rig.layers.upper, block, rig.upper, self._identities[1], pose.weights)
         top, left = block.y - rig.region.y, block.x - rig.region.x
         self.join(lower[top : top + block.height, left : left + block.width], upper, pose)
-        return _bytes(cv2.cvtColor(lower, cv2.COLOR_BGRA2BGR))
+        return pixels(cv2.cvtColor(lower, cv2.COLOR_BGRA2BGR))
 
     def join(self, mouth: Pixels, upper: Pixels, pose: MouthPose, sway: Sway = NO_SWAY) -> None:
         """Put the mouth's inside and the moved upper layer onto ``mouth``, the moved lower layer over the block.
 
         All are (height, width, 4); ``mouth`` is painted over. ``sway`` is how the head moved besides.
         """
-        rig = self._rig
-        uncovered = _bytes(cv2.bitwise_not(cv2.extractChannel(upper, 3)))
-        clear = self._see_through(mouth, pose, sway)
-        opening = _masked(clear, uncovered)
-        part = cv2.boundingRect((opening > 1).astype(np.uint8))
-        x, y, width, height = part
+        uncovered = pixels(cv2.bitwise_not(cv2.extractChannel(upper, 3)))
+        edges = self._edges(pose, sway)
+        around = _part(edges, mouth.shape, (GUARD_IOD + BITE_REACH_IOD) * self._rig.scale)
+        clear = self._see_through(_view(mouth, around), edges, around, pose, sway)
+        opening = masked(clear, _view(uncovered, around))
+        x, y, width, height = cv2.boundingRect((opening > 1).astype(np.uint8))
         if width > 1 and height > 1:
-            here = (slice(y, y + height), slice(x, x + width))
-            shade = _masked(_shadow(opening, (x, y, width, height), rig.scale), clear[here])
-            inside = _masked(self._inside((x, y, width, height), pose, sway.mouth), shade)
-            lips = _masked(mouth[here], _bytes(cv2.bitwise_not(clear[here])))
-            mouth[here] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
-        mouth[...] = cv2.add(_masked(mouth, uncovered), upper)
+            within, part = (x, y, width, height), (around[0] + x, around[1] + y, width, height)
+            clear, behind = _view(clear, within), _view(mouth, part)
+            inside = masked(self._inside.draw(_view(opening, within), part, pose, sway.mouth), clear)
+            lips = masked(behind, pixels(cv2.bitwise_not(clear)))
+            behind[...] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
+        mouth[...] = cv2.add(masked(mouth, uncovered), upper)
 
     def _moved(self, source: Pixels, lattice: Lattice, columns: Floats, identity: Floats, weights: Floats) -> Pixels:
         """A layer after its motion, (height, width, 4) over the lattice's block."""
         field = (weights @ columns).reshape(identity.shape)
         nodes = identity + invert(field, identity)
         maps = sampling_maps(lattice, nodes, (lattice.x, lattice.y), self._rig.layers.supersampling)
-        return _bytes(cv2.remap(source, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        return pixels(cv2.remap(source, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
-    def _see_through(self, mouth: Pixels, pose: MouthPose, sway: Sway) -> Pixels:
-        """What the lower layer lets through, 0…255: only between the lips as they are now, and under biting teeth."""
-        rig = self._rig
-        edges = np.append(pose.weights, np.float32(1)) @ rig.edges + sway.edges
-        outline = edges.reshape(-1, 2) - np.array([rig.block.x, rig.block.y], np.float32)
-        fixed = np.round(outline * 16).astype(np.int32)
-        margin = 2 * max(1, round(GUARD_IOD * rig.scale))
+    def _edges(self, pose: MouthPose, sway: Sway) -> Floats:
+        """The lips' edges as a polygon in the block, (2 * GUARD_POINTS, 2) pixels."""
+        edges = np.append(pose.weights, np.float32(1)) @ self._rig.edges + sway.edges
+        corner = np.array([self._rig.block.x, self._rig.block.y], np.float32)
+        return np.asarray(edges.reshape(-1, 2) - corner, np.float32)
+
+    def _see_through(self, mouth: Pixels, edges: Floats, part: Part, pose: MouthPose, sway: Sway) -> Pixels:
+        """What the lower layer lets through in a part of the block, 0…255: only between the lips as they are now, and
+        under biting teeth.
+        """
+        fixed = np.round((edges - np.array(part[:2], np.float32)) * 16).astype(np.int32)
+        margin = 2 * max(1, round(GUARD_IOD * self._rig.scale))
         guard = np.zeros(mouth.shape[:2], np.uint8)
         cv2.fillPoly(guard, [fixed], 255, cv2.LINE_8, 4)
         cv2.polylines(guard, [fixed], True, 255, margin, cv2.LINE_8, 4)
-        guard = _bytes(cv2.blur(guard, (margin | 1, margin | 1)))
-        clear = _masked(_bytes(cv2.bitwise_not(cv2.extractChannel(mouth, 3))), guard)
+        guard = pixels(cv2.blur(guard, (margin | 1, margin | 1)))
+        clear = masked(pixels(cv2.bitwise_not(cv2.extractChannel(mouth, 3))), guard)
         if pose.bite > 0:
-            behind = rig.interior.upper_clear
-            if sway is not NO_SWAY:
-                behind = _shifted(behind, (0, 0, rig.block.width, rig.block.height), *sway.mouth)
-            teeth = cv2.bitwise_not(cv2.extractChannel(behind, 0))
-            clear = _bytes(cv2.max(clear, cv2.multiply(teeth, guard, scale=pose.bite / 255)))
+            clear = pixels(cv2.max(clear, self._bite(mouth, guard, part, pose, sway)))
         return clear
 
-    def _inside(self, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
-        """Teeth, tongue and darkness behind the lips, for a part of the block."""
-        interior, light = self._rig.interior, self._light(pose)
-        skull_x, skull_y = sway
-        opened_x, opened_y = (float(d) for d in pose.weights @ self._rig.jaw)
-        jaw_x, jaw_y = skull_x + opened_x, skull_y + opened_y
-        inside = _shifted(interior.jaw, part, jaw_x, jaw_y)
-        if pose.tongue > 0:
-            lift = skull_y + opened_y * (1 - 0.6 * pose.tongue) - pose.tongue * TONGUE_RISE * self._rig.scale
-            clear = _shifted(interior.tongue_clear, part, jaw_x, lift)
-            tongue = _shifted(interior.tongue, part, jaw_x, lift)
-            inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), tongue))
-        clear = _shifted(interior.upper_clear, part, skull_x, skull_y)
-        upper = _shifted(interior.upper, part, skull_x, skull_y)
-        inside = _bytes(cv2.add(cv2.multiply(inside, clear, scale=1 / 255), upper))
-        return _bytes(cv2.multiply(inside, np.array([*light, 0.0])))
-
-    def _light(self, pose: MouthPose) -> tuple[float, float, float]:
-        """Factors on gamma-encoded BGR: little light gets between lips that are hardly open, and they redden it."""
-        own = self._rig.interior.own_teeth
-        full = max(self._rig.shown, 0.10) if own else FULL_LIGHT_GAP
-        linear = float(np.clip((max(pose.gap, 0.0) / full) ** 0.55, 0.25, 1.0))
-        linear += pose.bite * max(0.0, 0.8 - linear)
-        brightness = (linear if own else 0.9 * linear) ** (1 / GAMMA)
-        blue, green, red = 1 + self._rig.interior.redness * REDDENING
-        return brightness**blue, brightness**green, brightness**red
+    def _bite(self, mouth: Pixels, guard: Pixels, part: Part, pose: MouthPose, sway: Sway) -> Pixels:
+        """Where the upper teeth are on the lower lip, 0…255; ``mouth`` gets their shadow."""
+        scale, here = self._rig.scale, (0, 0, part[2], part[3])
+        reach, drop = round(BITE_REACH_IOD * scale), round(BITE_SHADOW_IOD * scale)
+        left, right = (shifted(guard, here, side * BITE_INSET_IOD * scale, reach) for side in (-1, 1))
+        guard = pixels(cv2.max(guard, cv2.min(left, right)))
+        teeth = self._inside.upper_teeth(part, sway.mouth)
+        teeth = pixels(cv2.multiply(teeth, guard, scale=pose.bite / 255))
+        shadow = cv2.blur(shifted(teeth, here, 0, drop), (2 * drop + 1, 2 * drop + 1))
+        mouth[...] = masked(mouth, pixels(cv2.convertScaleAbs(shadow, alpha=-BITE_SHADOW, beta=255)))
+        return teeth
 
 
-def _shadow(opening: Pixels, part: Part, scale: float) -> Pixels:
-    """Light between the lips at each pixel of ``part``, 0…255: less near the lips, least under the upper one."""
+def _part(edges: Floats, shape: tuple[int, ...], margin: float) -> Part:
+    """The pixels around a polygon, at least one."""
+    height, width = shape[:2]
+    low, high = np.floor(edges.min(axis=0) - margin), np.ceil(edges.max(axis=0) + margin) + 1
+    x, y = (int(value) for value in np.clip(low, 0, [width - 1, height - 1]))
+    right, bottom = (int(value) for value in np.clip(high, [x + 1, y + 1], [width, height]))
+    return x, y, right - x, bottom - y
+
+
+def _view(image: Pixels, part: Part) -> Pixels:
     x, y, width, height = part
-    reach, down = max(1, int(SHADOW_IOD * scale)), max(1, int(0.012 * scale))
-    pad = 2 * reach + down
-    shape = (height + 2 * pad, width + 2 * pad)
-    around = np.zeros(shape, np.uint8)
-    around[pad : pad + height, pad : pad + width] = opening[y : y + height, x : x + width]
-    kernel = (2 * reach + 1, 2 * reach + 1)
-    light = _bytes(cv2.blur(cv2.blur(around, kernel), kernel))
-    light = light[pad - down : pad - down + height, pad : pad + width]
-    return _bytes(cv2.convertScaleAbs(light, alpha=1.0, beta=SHADOW_FLOOR * 255))
-
-
-def _shifted(image: Pixels, part: Part, dx: float, dy: float) -> Pixels:
-    """A part of an image that was moved by (dx, dy) pixels."""
-    x, y, width, height = part
-    centre = (x + (width - 1) / 2 - dx, y + (height - 1) / 2 - dy)
-    return _bytes(cv2.getRectSubPix(image, (width, height), centre))
-
-
-def _masked(image: Pixels, mask: Pixels) -> Pixels:
-    """``image`` (height, width) or (height, width, channels) times ``mask`` (height, width) / 255."""
-    if image.ndim == 3:
-        mask = _bytes(cv2.merge([mask] * image.shape[2]))
-    return _bytes(cv2.multiply(image, mask, scale=1 / 255))
-
-
-def _bytes(image: object) -> Pixels:
-    """OpenCV's results are typed too loosely; this costs nothing."""
-    return np.asarray(image, np.uint8)
+    return image[y : y + height, x : x + width]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from lipstream.engines.portrait.fields import FieldOperators, Frame, Points
 from lipstream.engines.portrait.interior import Interior, paint_interior
 from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields
 from lipstream.engines.portrait.lips import find_lip_line
+from lipstream.engines.portrait.texture import measure_texture
 from lipstream.engines.portrait.warp import Floats, Lattice
 from lipstream.errors import FaceError
 from lipstream.face.mesh import Face
@@ -95,7 +95,7 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
     operators = FieldOperators(rest_points, frame, region, avatar.size)
     motion = columns.astype(np.float64)
     lower, upper = motion_fields(operators, region, block, motion, frame.scale)
-    blur = estimate_blur(picture, landmarks)
+    texture = measure_texture(picture, landmarks, frame)
     shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale if photo.is_open else 0.0
     return Rig(
         region,
@@ -105,7 +105,7 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
         _edges(operators, rest_line, motion),
         motion[:, [*mesh.CHIN_PAD, mesh.CHIN_TIP]].mean(axis=1).astype(np.float32),
         layers,
-        paint_interior(picture, palette, photo, rest_line, frame, face.pose, block, blur),
+        paint_interior(picture, palette, photo, rest_line, frame, face.pose, block, texture),
         frame.scale,
         shown,
     )
@@ -123,32 +123,6 @@ def face_frame(face: Face) -> Frame:
     """The face's axes in the picture plane, from its pose."""
     right = face.pose.rotation[:2, 0] / np.hypot(*face.pose.rotation[:2, 0])
     return Frame(face.scale, right, np.array([-right[1], right[0]]))
-
-
-def estimate_blur(picture: NDArray[np.uint8], landmarks: Points) -> float:
-    """Softness of the face's edges as the standard deviation of a Gaussian, pixels, 0.3 to 5.
-
-    The ratio of gradients before and after a known blur, at the strongest edges (Zhuo & Sim, "Defocus map estimation
-    from a single image", 2011): grain, canvas and compression between the edges do not count, so enlarged pictures are
-    seen to be soft. The sharpest tenth of the edges decides, as many edges of a face are soft by nature.
-    """
-    low = np.maximum(np.floor(landmarks.min(axis=0)).astype(int), 0)
-    high = np.minimum(np.ceil(landmarks.max(axis=0)).astype(int) + 1, picture.shape[1::-1])
-    face = picture[low[1] : high[1], low[0] : high[0]]
-    if min(face.shape[:2]) < 8:
-        return 1.0
-    grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    sigma = float(np.clip(0.012 * np.ptp(landmarks[:, 0]), 1.0, 3.0))
-    sharp, soft = _gradient(grey, 0.5), _gradient(grey, sigma)
-    strong = soft >= np.percentile(soft, 97)
-    ratio = np.maximum(np.percentile(sharp[strong] / np.maximum(soft[strong], 1e-3), 90), 1.02)
-    return float(np.clip(sigma / np.sqrt(ratio**2 - 1), 0.3, 5.0))
-
-
-def _gradient(grey: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    smooth = cv2.GaussianBlur(grey, (0, 0), sigma)
-    x, y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    return np.asarray(cv2.magnitude(x, y), np.float32)
 
 
 def _region(points: Points, frame: Frame, size: tuple[int, int], step: int) -> Lattice:

@@ -1,8 +1,9 @@
-"""Two rows of teeth, drawn tooth by tooth: nobody's own, at any resolution, for portraits that show none.
+"""Two rows of teeth in relief, shaped tooth by tooth: nobody's own, for portraits that show none.
 
-An atlas is unrolled along the dental arch: the column is the arc length from the midline, the row the height over
-the incisal edge. Sizes are mean crown dimensions (Wheeler, "Dental Anatomy, Physiology and Occlusion"), turned into
-inter-ocular distances with 63 mm between the eyes.
+A row is unrolled along the dental arch: the column is the arc length from the midline, the row the height over the
+incisal edge. What is kept is the surface itself (colour, direction, gloss), so that it can be lit as the portrait is.
+Sizes are mean crown dimensions (Wheeler, "Dental Anatomy, Physiology and Occlusion"), turned into inter-ocular
+distances with 63 mm between the eyes.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+Values = NDArray[np.float64]
+
 MM = 1 / 63.0
 """One millimetre in inter-ocular distances."""
-PER_IOD = 240
-"""Atlas pixels per inter-ocular distance."""
+PER_IOD = 400
+"""Samples of a relief per inter-ocular distance."""
 HALF_ARC = 0.78
-"""The atlas reaches this far to both sides of the midline, IOD of arc length."""
-ABOVE, BELOW = 0.32, 0.06
-"""The atlas reaches this far from the incisal edge towards the gum and away from it, IOD."""
+"""A relief reaches this far to both sides of the midline, IOD of arc length."""
+ABOVE, BELOW = 0.30, 0.05
+"""A relief reaches this far from the incisal edge towards the gum and away from it, IOD."""
 
 
 @dataclass(frozen=True)
@@ -32,105 +36,176 @@ class Tooth:
     """Mesiodistal, mm."""
     height: float
     """Incisal edge to gum, mm."""
+    neck: float
+    """Width at the gum over the greatest width."""
     short: float
     """How far its edge stays behind that of the central incisors, mm."""
-    rounding: float
-    """Rise of the edge at its outer corners, mm."""
+    near: float
+    """Radius of the edge's corner towards the midline, mm."""
+    far: float
+    """Radius of the other corner, mm."""
     point: float
-    """Rise of the edge to both sides of a cusp, mm."""
+    """Height of the cusp, mm; 0 = a straight edge."""
+    clear: float
+    """0…1: how translucent its edge is."""
 
 
 UPPER = (
-    Tooth(8.5, 10.2, 0.0, 0.9, 0.0),
-    Tooth(6.5, 8.8, 0.6, 1.2, 0.0),
-    Tooth(7.5, 9.8, 0.1, 0.8, 1.3),
-    Tooth(7.0, 8.4, 0.7, 0.6, 0.9),
-    Tooth(6.8, 7.6, 1.1, 0.5, 0.6),
-    Tooth(9.8, 7.0, 1.4, 0.5, 0.4),
-    Tooth(9.2, 6.6, 1.7, 0.5, 0.4),
+    Tooth(8.5, 10.4, 0.80, 0.0, 0.9, 1.7, 0.0, 1.0),
+    Tooth(6.6, 9.0, 0.76, 0.7, 1.3, 2.1, 0.0, 0.9),
+    Tooth(7.6, 10.0, 0.72, 0.2, 1.6, 2.0, 1.5, 0.3),
+    Tooth(7.1, 8.6, 0.70, 0.8, 1.6, 1.8, 1.1, 0.2),
+    Tooth(6.8, 7.8, 0.72, 1.2, 1.5, 1.6, 0.8, 0.2),
+    Tooth(9.8, 7.2, 0.82, 1.5, 1.5, 1.5, 0.5, 0.1),
+    Tooth(9.2, 6.8, 0.82, 1.8, 1.5, 1.5, 0.4, 0.1),
 )
 LOWER = (
-    Tooth(5.2, 8.6, 0.0, 0.4, 0.0),
-    Tooth(5.8, 8.8, 0.1, 0.5, 0.0),
-    Tooth(6.8, 10.0, -0.3, 0.6, 0.9),
-    Tooth(7.0, 8.4, 0.3, 0.6, 0.7),
-    Tooth(7.0, 8.0, 0.7, 0.5, 0.5),
-    Tooth(10.8, 7.4, 1.0, 0.5, 0.4),
-    Tooth(10.4, 7.0, 1.2, 0.5, 0.4),
+    Tooth(5.3, 8.8, 0.72, 0.0, 0.5, 0.6, 0.0, 1.0),
+    Tooth(5.8, 9.0, 0.72, 0.1, 0.6, 1.0, 0.0, 0.9),
+    Tooth(6.8, 10.2, 0.74, -0.2, 1.3, 1.8, 1.0, 0.3),
+    Tooth(7.0, 8.6, 0.72, 0.4, 1.5, 1.7, 0.9, 0.2),
+    Tooth(7.1, 8.2, 0.74, 0.8, 1.5, 1.6, 0.6, 0.2),
+    Tooth(10.8, 7.6, 0.84, 1.1, 1.5, 1.5, 0.5, 0.1),
+    Tooth(10.4, 7.2, 0.84, 1.3, 1.5, 1.5, 0.4, 0.1),
 )
 
 # Linear reflectances relative to the enamel in the middle of a crown, BGR.
-_NECK = np.array([0.66, 0.80, 0.90])
-_EDGE = np.array([0.80, 0.78, 0.76])
-_GUM = np.array([0.22, 0.20, 0.58])
-_CREVICE = np.array([0.10, 0.12, 0.26])
+_NECK = np.array([0.66, 0.82, 0.92])
+_EDGE = np.array([0.72, 0.70, 0.68])
+_RIM = np.array([0.92, 0.92, 0.92])
+_CANINE = np.array([0.86, 0.94, 0.97])
+_GUM = np.array([0.20, 0.19, 0.50])
+_CREVICE = np.array([0.10, 0.13, 0.24])
+
+_BULGE = 1.15  # mm that the middle of a crown stands out before its sides
+_CONTACT = 0.30  # height at which neighbours touch, of the crown's
+_PAPILLA = 0.52  # height of the gum between two crowns, of theirs
+_RIPPLES = 0.02  # mm of unevenness, which breaks the highlights
+_OCCLUDED = 1.1  # mm around a place within which what stands out takes light from it
+
+
+@dataclass(frozen=True)
+class Relief:
+    """The surface of one row, edge down: arrays (height, width) or (height, width, 3) float32, read-only."""
+
+    albedo: Floats
+    """Linear BGR reflectance over that of enamel, crevices already dark."""
+    normal: Floats
+    """Unit vectors: x along the arc to the picture's right, y down, z outwards."""
+    gloss: Floats
+    """0…1: how brightly it glints."""
+    coverage: Floats
+    """0…1."""
 
 
 @lru_cache(maxsize=2)
-def draw_row(row: tuple[Tooth, ...]) -> NDArray[np.float32]:
-    """An atlas of one row, edge down: (height, width, 4) float32, linear BGR reflectance, coverage 0…1. Read-only."""
-    s = np.arange(-HALF_ARC, HALF_ARC, 1 / PER_IOD)[None, :]
-    v = np.arange(-ABOVE, BELOW, 1 / PER_IOD)[:, None]
-    colour = np.empty((v.size, s.size, 3))
-    colour[:] = _GUM
-    coverage = np.broadcast_to(_edge_step(-(v + 0.16)), (v.size, s.size)).copy()
+def carve_row(row: tuple[Tooth, ...]) -> Relief:
+    """Shape one row: 0.1 s."""
+    s = np.arange(-HALF_ARC, HALF_ARC, 1 / PER_IOD) / MM
+    v = (np.arange(-ABOVE, BELOW, 1 / PER_IOD) / MM)[:, None]
+    shape = (v.size, s.size)
+    albedo, depth, gloss, coverage = np.empty((*shape, 3)), np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    luck = np.random.default_rng(1)
     start = 0.0
-    for tooth in row:
-        width = tooth.width * MM
+    for number, tooth in enumerate(row):
         for side in (-1.0, 1.0):
-            _draw_tooth(colour, coverage, tooth, (side * s - start) / width, v)
-        start += width
-    atlas: NDArray[np.float32] = np.dstack([colour, coverage]).astype(np.float32)
-    atlas.flags.writeable = False
-    return atlas
+            across = 2 * (side * s - start) / tooth.width - 1
+            columns = np.flatnonzero(np.abs(across) <= 1 + 1e-9)
+            part = (slice(None), slice(columns[0], columns[-1] + 1))
+            crown = _carve_tooth(tooth, number, across[None, columns], v, luck)
+            albedo[part], depth[part], gloss[part], coverage[part] = crown
+        start += tooth.width
+    beyond = np.abs(s) > start
+    albedo[:, beyond], coverage[:, beyond] = _GUM, _step(-v - 10)
+    return _finished(albedo, depth, gloss, coverage)
 
 
-def _draw_tooth(
-    colour: NDArray[np.float64],
-    coverage: NDArray[np.float64],
-    tooth: Tooth,
-    across: NDArray[np.float64],
-    v: NDArray[np.float64],
-) -> None:
-    """Paint a crown over the atlas; ``across`` is 0 at its side towards the midline, 1 at the far side."""
-    centred = 2 * across - 1
-    outer = np.clip(centred, 0, None)
-    rise = tooth.rounding * (np.abs(centred) ** 5 * 0.6 + outer**3 * 0.4) + tooth.point * np.abs(centred - 0.1) ** 1.4
-    edge = -(tooth.short + rise) * MM
-    height = tooth.height * MM
-    gum = -tooth.short * MM - height * (1 - 0.22 * np.minimum(np.abs(centred), 1) ** 2)
-    up = np.clip((edge - v) / height, 0, 1)
-    # Crowns touch a third of the way up and narrow towards the gum.
-    half = 1.0 - 0.16 * np.clip((up - 0.35) / 0.65, 0, 1) ** 1.6 - 0.05 * np.clip((0.15 - up) / 0.15, 0, 1) ** 2
-    beside = (half - np.abs(centred)) * tooth.width / 2 * MM
-    inside = _edge_step(edge - v) * _edge_step(v - gum) * _edge_step(beside)
+def _carve_tooth(
+    tooth: Tooth, number: int, across: Values, v: Values, luck: np.random.Generator
+) -> tuple[Values, Values, Values, Values]:
+    """One crown with the gum above it, over its own columns: albedo, depth (mm), gloss, coverage.
 
-    shade = 1 - 0.14 * np.minimum(np.abs(centred), 1) ** 2.2 - 0.46 * np.exp(-np.clip(beside, 0, None) / (0.55 * MM))
-    shade += 0.05 * np.exp(-(((centred + 0.15) / 0.35) ** 2)) * np.exp(-(((up - 0.55) / 0.3) ** 2))
-    neck = np.clip((up - 0.45) / 0.55, 0, 1)[..., None] ** 1.5
-    tip = np.exp(-up / 0.13)[..., None]
-    enamel = shade[..., None] * (1 - neck * (1 - _NECK)) * (1 - tip * (1 - _EDGE))
-    # Between two crowns, below the gum's papilla, is a dark crevice.
-    crevice = (_edge_step(edge - v) * _edge_step(v - gum) * (np.abs(centred) <= 1.0))[..., None]
-    deep = np.clip(0.95 - 1.2 * np.clip((up - 0.30) / 0.35, 0, 1), 0, 1)[..., None]
-    colour += crevice * deep * (_CREVICE - colour)
-    colour += inside[..., None] * (enamel - colour)
-    np.maximum(coverage, inside, out=coverage)
+    ``across`` (1, n) is -1 at its side towards the midline, 1 at the far side; ``v`` (m, 1) mm below the row's edge.
+    """
+    tilt, tone, lift = luck.normal(0, [0.012, 0.012, 0.08])
+    half = tooth.width / 2
+    x = across * half
+    edge = -(tooth.short + lift) - _corner(half + x, tooth.near) - _corner(half - x, tooth.far) + tilt * x
+    edge -= tooth.point * np.abs(across + 0.08) ** 1.3
+    gum = -tooth.short - tooth.height * (1 - 0.16 * np.abs(across - 0.08) ** 2)
+    up = (edge - v) / tooth.height
+    narrow = 1 - (1 - tooth.neck) * np.clip((up - _CONTACT) / (1 - _CONTACT), 0, 1) ** 1.4
+    beside = (narrow - np.abs(across)) * half - 0.03
+    inside = _step(beside) * _step(v - gum)
+
+    wide = np.clip(np.abs(across) / narrow, 0, 1.15)
+    depth = _BULGE * (1 - wide**2.6) - 1.0 * (up - 0.55) ** 2 - 0.35 * np.exp(-np.clip(edge - v, -0.5, None) / 0.35)
+    if tooth.clear > 0.5:  # the three lobes an incisor grew from
+        depth += 0.05 * np.cos(3 * np.pi * across) * np.clip(1 - up, 0, 1)
+    colour = np.ones((*inside.shape, 3)) * (_CANINE if number == 2 else 1.0) * (1 + tone) * (0.96 if number > 2 else 1)
+    colour *= 1 - (np.clip((up - 0.40) / 0.60, 0, 1) ** 1.5)[..., None] * (1 - _NECK)
+    below = np.clip(edge - v, 0, None)
+    waist = np.clip(1.1 - 0.3 * np.cos(3 * np.pi * across), 0.7, 1.4)
+    colour *= 1 - tooth.clear * np.exp(-((below / (1.5 * waist)) ** 2))[..., None] * (1 - _EDGE)
+    colour += np.exp(-((below / 0.22) ** 2))[..., None] * 0.7 * (_RIM - colour)
+    colour *= 1 - 0.30 * np.exp(-np.clip(beside, 0, None) / 0.22)[..., None]
+
+    papilla = -tooth.short - tooth.height * _PAPILLA - 1.2 * (1 - np.abs(across))
+    soft = _step((papilla - v) / 3) * (1 - inside)
+    between = _step(edge - v) * (1 - inside) * (1 - soft)
+    ridge = 0.55 * (1 - np.exp(-np.clip(gum - v, 0, None) / 0.7)) + 0.15 * np.cos(np.pi * across)
+    depth = inside * depth + soft * (ridge - 0.1) + between * (-_BULGE - 0.6)
+    albedo = inside[..., None] * colour + soft[..., None] * _GUM + between[..., None] * _CREVICE
+    covered = np.clip(inside * _step(edge - v) + soft + between, 0, 1)
+    missing = 1 - np.clip(inside + soft + between, 0, 1)
+    gloss = inside + 0.6 * soft
+    return albedo + missing[..., None] * colour, depth, gloss, covered
 
 
-def _edge_step(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Anti-aliased step: 0 outside, 1 inside a border at distance 0 (IOD)."""
-    step: NDArray[np.float64] = np.clip(distance * PER_IOD + 0.5, 0, 1)
+def _corner(distance: Values, radius: float) -> Values:
+    """How far a quarter circle lifts an edge ``distance`` from its end, mm."""
+    inward = np.clip(radius - distance, 0, radius)
+    lift: Values = radius - np.sqrt(radius**2 - inward**2)
+    return 0.85 * lift
+
+
+def _finished(albedo: Values, depth: Values, gloss: Values, coverage: Values) -> Relief:
+    """Directions from depth, and the light that crevices do not get."""
+    per_mm = PER_IOD * MM
+    smooth = cv2.GaussianBlur(depth, (0, 0), 0.10 * per_mm)
+    ripples = cv2.GaussianBlur(
+        np.random.default_rng(3).standard_normal(depth.shape), (0, 0), 1.1 * per_mm, sigmaY=0.4 * per_mm
+    )
+    smooth += _RIPPLES * ripples / ripples.std()
+    down, along = np.gradient(smooth, 1 / per_mm)
+    normal = np.dstack([-along, -down, np.ones_like(depth)])
+    normal /= np.linalg.norm(normal, axis=2, keepdims=True)
+    around = cv2.GaussianBlur(depth, (0, 0), _OCCLUDED * per_mm)
+    albedo = albedo * np.clip(1 - 0.40 * np.clip(around - smooth, 0, None), 0.25, 1)[..., None]
+    arrays = [array.astype(np.float32) for array in (albedo, normal, gloss, coverage)]
+    for array in arrays:
+        array.flags.writeable = False
+    return Relief(*arrays)
+
+
+def _step(distance: Values) -> Values:
+    """Anti-aliased step: 0 outside, 1 inside a border at distance 0 (mm)."""
+    step: Values = np.clip(distance * PER_IOD * MM + 0.5, 0, 1)
     return step
 
 
-def sample_row(
-    atlas: NDArray[np.float32], s: NDArray[np.float64], v: NDArray[np.float64], blur: float
-) -> NDArray[np.float32]:
-    """Look an atlas up at arc lengths ``s`` and ``v`` below the edge, smoothed by ``blur`` (all IOD); zero outside."""
-    premultiplied = atlas.copy()
-    premultiplied[..., :3] *= atlas[..., 3:]
-    smooth = cv2.GaussianBlur(premultiplied, (0, 0), max(0.5, blur * PER_IOD))
+def columns() -> Values:
+    """Arc length of each column of a relief, IOD."""
+    result: Values = np.arange(-HALF_ARC, HALF_ARC, 1 / PER_IOD)
+    return result
+
+
+def sample_row(lit: Floats, s: Values, v: Values, blur: float) -> Floats:
+    """Look up a lit row (premultiplied) at arc lengths ``s`` and ``v`` below the edge, smoothed by ``blur`` (all IOD).
+
+    It is zero outside. An edge that is softened as much as the portrait's own keeps its place.
+    """
+    smooth = cv2.GaussianBlur(lit, (0, 0), max(0.5, blur * PER_IOD))
     x = ((s + HALF_ARC) * PER_IOD).astype(np.float32)
     y = ((v + ABOVE) * PER_IOD).astype(np.float32)
     return np.asarray(cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)

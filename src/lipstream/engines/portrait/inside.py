@@ -1,0 +1,132 @@
+"""What shows between the lips in one frame: the painted sheets moved, lit and given the portrait's grain."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.colour import GAMMA
+from lipstream.engines.portrait.interior import Sheet
+from lipstream.engines.portrait.rig import Rig
+from lipstream.engines.portrait.style import MouthPose
+
+Pixels = NDArray[np.uint8]
+Part = tuple[int, int, int, int]
+"""x, y, width, height in the mouth block."""
+
+SHADOW_IOD = 0.035
+"""Width of the shadow that the lips throw on what is behind them, inter-ocular distances."""
+DIMMING, LEAST_LIGHT = 0.55, 0.25
+"""Power with which light falls as the lips close, and what of it is left at least."""
+SHADOW_FLOOR = 0.35
+"""Light that reaches everything between the lips, as a part of the full light."""
+BITE_LIGHT = 0.7
+"""The same for teeth that are before the lower lip."""
+REDDENING = np.array([0.22, 0.05, -0.14])
+"""How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
+TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.040
+"""Tip of the tongue below the line of closed lips, IOD: behind the lower lip, moving with the jaw, when it is down; at
+the upper teeth's edges, standing with the skull, for l, n, t, th."""
+_GRAIN_STRENGTH = np.round(255 * np.clip(0.45 + 0.55 * np.arange(256) / 140, 0, 1)).astype(np.uint8)
+"""Strength of the grain, 0…255, on pixels of each brightness: less in the dark, as in photographs."""
+_NO_GRAIN = np.array([128.0, 128.0, 128.0, 0.0])
+
+
+class Inside:
+    """Draws the inside of one mouth."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+
+    def draw(self, opening: Pixels, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
+        """The inside's pixels in a part of the block, (height, width, 3) BGR.
+
+        ``opening`` (height, width) is how far the lips leave each of them free, 0…255; ``sway`` how the skull moved.
+        """
+        sheets = self._sheets(part, pose, sway)
+        return self._grained(self._lit(sheets, _shadow(opening, self._rig.scale, pose.bite), pose), part, sway)
+
+    def upper_teeth(self, part: Part, sway: tuple[float, float]) -> Pixels:
+        """Where the upper teeth are in a part of the block, behind lips or not, 0…255."""
+        return pixels(cv2.bitwise_not(shifted(self._rig.interior.upper.clear, part, *self._of_skull(sway))))
+
+    def _sheets(self, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
+        """Teeth, tongue and darkness behind the lips, in full light."""
+        interior = self._rig.interior
+        skull_x, skull_y = self._of_skull(sway)
+        opened_x, opened_y = (float(d) for d in pose.weights @ self._rig.jaw)
+        jaw_x, jaw_y = skull_x + opened_x, skull_y + opened_y
+        inside = shifted(interior.floor, part, jaw_x, jaw_y)
+        if pose.tongue > 0:
+            hidden, up = jaw_y + TONGUE_HIDDEN * self._rig.scale, skull_y + TONGUE_UP * self._rig.scale
+            inside = _covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
+        inside = _covered(inside, interior.lower, part, jaw_x, jaw_y)
+        return _covered(inside, interior.upper, part, skull_x, skull_y)
+
+    def _of_skull(self, sway: tuple[float, float]) -> tuple[float, float]:
+        """Where the interior's sheets stand in the block, pixels."""
+        return self._rig.interior.x + sway[0], self._rig.interior.y + sway[1]
+
+    def _lit(self, inside: Pixels, shadow: Pixels, pose: MouthPose) -> Pixels:
+        """What is inside in the light that gets there: little between lips that are hardly open, and they redden it."""
+        level = self._light(pose) * np.arange(256, dtype=np.float32) / 255
+        reddened = 1 + self._rig.interior.redness * REDDENING
+        tables = np.round(255 * level[:, None] ** reddened).astype(np.uint8)
+        light = cv2.merge([cv2.LUT(shadow, table) for table in tables.T.copy()])
+        return pixels(cv2.multiply(inside, light, scale=1 / 255))
+
+    def _light(self, pose: MouthPose) -> float:
+        """Factor on gamma-encoded light for how far the lips are apart."""
+        linear = float(np.clip((max(pose.gap, 0.0) / self._rig.interior.full_gap) ** DIMMING, LEAST_LIGHT, 1.0))
+        linear += pose.bite * max(0.0, 0.8 - linear)
+        return float(linear ** (1 / GAMMA))
+
+    def _grained(self, inside: Pixels, part: Part, sway: tuple[float, float]) -> Pixels:
+        """With the portrait's grain, moved by whole pixels: between them it would fade."""
+        x, y = (round(d) for d in self._of_skull(sway))
+        grain = cv2.subtract(shifted(self._rig.interior.grain, part, x, y), _NO_GRAIN, dtype=cv2.CV_16S)
+        grain = cv2.multiply(grain, cv2.LUT(inside, _GRAIN_STRENGTH), scale=1 / 255, dtype=cv2.CV_16S)
+        return pixels(cv2.add(inside, grain, dtype=cv2.CV_8U))
+
+
+def _shadow(opening: Pixels, scale: float, bite: float) -> Pixels:
+    """Light between the lips at each pixel, 0…255: less near the lips, least under the upper one.
+
+    Teeth that ``bite`` (0…1) the lower lip are before it.
+    """
+    height, width = opening.shape
+    reach, down = max(1, int(SHADOW_IOD * scale)), max(1, int(0.012 * scale))
+    pad = 2 * reach + down
+    shape = (height + 2 * pad, width + 2 * pad)
+    around = np.zeros(shape, np.uint8)
+    around[pad : pad + height, pad : pad + width] = opening
+    kernel = (2 * reach + 1, 2 * reach + 1)
+    light = pixels(cv2.blur(cv2.blur(around, kernel), kernel))
+    light = light[pad - down : pad - down + height, pad : pad + width]
+    return pixels(cv2.convertScaleAbs(light, alpha=1.0, beta=(SHADOW_FLOOR + bite * (BITE_LIGHT - SHADOW_FLOOR)) * 255))
+
+
+def shifted(image: Pixels, part: Part, dx: float, dy: float) -> Pixels:
+    """A part of an image that was moved by (dx, dy) pixels."""
+    x, y, width, height = part
+    centre = (x + (width - 1) / 2 - dx, y + (height - 1) / 2 - dy)
+    return pixels(cv2.getRectSubPix(image, (width, height), centre))
+
+
+def _covered(behind: Pixels, sheet: Sheet, part: Part, dx: float, dy: float) -> Pixels:
+    """``behind``, a part of the block, with a sheet before it that was moved by (dx, dy) pixels."""
+    through = masked(behind, shifted(sheet.clear, part, dx, dy))
+    return pixels(cv2.add(through, shifted(sheet.colour, part, dx, dy)))
+
+
+def masked(image: Pixels, mask: Pixels) -> Pixels:
+    """``image`` (height, width) or (height, width, channels) times ``mask`` (height, width) / 255."""
+    if image.ndim == 3:
+        mask = pixels(cv2.merge([mask] * image.shape[2]))
+    return pixels(cv2.multiply(image, mask, scale=1 / 255))
+
+
+def pixels(image: object) -> Pixels:
+    """OpenCV's results are typed too loosely; this costs nothing."""
+    return np.asarray(image, np.uint8)
