@@ -63,7 +63,7 @@ def test_the_gap_stays_within_its_limits(coefficients: NDArray[np.float32], clos
 def test_zero_motion_is_rest() -> None:
     pose = Style(plain_basis(), face()).pose(np.zeros(3, np.float32), 0.0, 0.0, 0.0, 1.0)
     assert not pose.weights.any()
-    np.testing.assert_array_equal(MouthPose.rest(4).weights, pose.weights)
+    np.testing.assert_array_equal(MouthPose.rest(5).weights, pose.weights)
 
 
 @given(coefficients=COEFFICIENTS, closed=st.floats(0, 1), bite=st.floats(0, 1), tongue=st.floats(0, 1))
@@ -95,4 +95,4 @@ def test_small_and_turned_mouths_move_less() -> None:
 
 def test_poses_are_values() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        MouthPose.rest(4).gap = 1.0  # type: ignore[misc]
+        MouthPose.rest(5).gap = 1.0  # type: ignore[misc]

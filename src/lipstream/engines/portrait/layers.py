@@ -32,6 +32,8 @@ SOFT_EDGE_IOD = 0.006
 SOFT_EDGE_PX = 0.6
 LIP_INSET_IOD = 0.014
 """Rim of open lips that is painted over with the lip behind it: there teeth, gum and shadow mix in."""
+FILL_BLEND_IOD = 0.03
+"""Standard deviation of the blend that keeps painted lips from showing stripes."""
 SEAM_STRENGTH = (0.22, 0.45)
 """Darkness of the line drawn where lips meet that were apart, on the lower and the upper lip (whose shadow it is)."""
 SEAM_COLOUR = np.array([0.15, 0.10, -0.25])
@@ -188,14 +190,25 @@ def _fill(pixels: Pixels, line: LipLine, frame: Frame, block: Lattice) -> tuple[
     for edge, sign in ((line.lower + inset, -1), (line.upper - inset, 1)):
         image = pixels.copy()
         blocked = _half_plane(edge, sign, frame, block) | hidden
-        _, labels = cv2.distanceTransformWithLabels(
+        away, labels = cv2.distanceTransformWithLabels(
             blocked.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
         )
         colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
         colours[labels[~blocked]] = image[~blocked]
         image[hidden] = colours[labels[hidden]]
+        _blend_fill(image, hidden, ~blocked | hidden, np.asarray(away, np.float32), frame.scale)
         filled.append(image)
     return filled[0], filled[1]
+
+
+def _blend_fill(image: Pixels, filled: NDArray[np.bool_], known: NDArray[np.bool_], away: Floats, scale: float) -> None:
+    """Blend what was filled with copies of the nearest colours, more so the farther from them: they would be stripes."""
+    sigma = max(0.5, FILL_BLEND_IOD * scale)
+    weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
+    smooth = cv2.GaussianBlur(image * known[..., None].astype(np.float32), (0, 0), sigma) / weight[..., None].clip(1e-3)
+    share = np.clip(away / (2 * sigma), 0, 1)[..., None]
+    blended = np.round(image + share * (smooth - image)).astype(np.uint8)
+    image[filled] = blended[filled]
 
 
 def _half_plane(edge: Points, sign: int, frame: Frame, block: Lattice) -> NDArray[np.bool_]:
