@@ -50,7 +50,7 @@ class Direction:
     """Where a head looks, as in :class:`lipstream.face.pose.Pose`."""
 
     yaw: float
-    """Degrees; positive to the picture's right."""
+    """Degrees; positive to the picture's right. As :attr:`lipstream.face.mesh.Face.yaw`."""
     pitch: float
     """Degrees; positive upwards."""
     roll: float
@@ -184,9 +184,9 @@ class AvatarLibrary:
 
 def picture_warnings(avatar: Avatar) -> list[str]:
     """What will look worse than it could, as sentences."""
-    pose, warnings = avatar.face.pose, []
-    if abs(pose.yaw) > TURNED_YAW:
-        warnings.append(f"The head is turned {abs(pose.yaw):.0f}°: one from the front speaks more clearly.")
+    pose, yaw, warnings = avatar.face.pose, avatar.face.yaw, []
+    if abs(yaw) > TURNED_YAW:
+        warnings.append(f"The head is turned {abs(yaw):.0f}°: one from the front speaks more clearly.")
     if abs(pose.pitch) > TURNED_PITCH:
         way = "up" if pose.pitch > 0 else "down"
         warnings.append(f"The head looks {abs(pose.pitch):.0f}° {way}: the mouth is seen at an angle.")
@@ -202,7 +202,7 @@ def _box(avatar: Avatar) -> Box:
 
 def _direction(avatar: Avatar) -> Direction:
     pose = avatar.face.pose
-    return Direction(round(pose.yaw, 1), round(pose.pitch, 1), round(pose.roll, 1))
+    return Direction(round(avatar.face.yaw, 1), round(pose.pitch, 1), round(pose.roll, 1))
 
 
 def _thumbnail(avatar: Avatar) -> bytes:

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "portrait", "wav2lip"]
 
-MAX_YAW = 40.0
+MAX_YAW = 45.0
 """A head turned further shows too little of the far side of the mouth to animate it; degrees."""
 
 
@@ -140,10 +140,10 @@ class Studio:
         if limit:
             picture = shrink(picture, limit)
         face = self._finder.largest(picture)
-        if abs(face.pose.yaw) > MAX_YAW:
+        if abs(face.yaw) > MAX_YAW:
             raise FaceError(
                 "face_turned",
-                f"The face is turned {abs(face.pose.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
+                f"The face is turned {abs(face.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
                 "Use a picture that shows more of the front.",
             )
         return Avatar(picture, face, picture_digest(picture))

@@ -202,7 +202,7 @@ def _fill(pixels: Pixels, line: LipLine, frame: Frame, block: Lattice) -> tuple[
 
 
 def _blend_fill(image: Pixels, filled: NDArray[np.bool_], known: NDArray[np.bool_], away: Floats, scale: float) -> None:
-    """Blend what was filled with copies of the nearest colours, more so the farther from them: they would be stripes."""
+    """Blend what was filled with copies of the nearest colours, more so the farther off: they would be stripes."""
     sigma = max(0.5, FILL_BLEND_IOD * scale)
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
     smooth = cv2.GaussianBlur(image * known[..., None].astype(np.float32), (0, 0), sigma) / weight[..., None].clip(1e-3)

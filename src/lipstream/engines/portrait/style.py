@@ -70,7 +70,7 @@ class Style:
     """How one face puts the basis's motion on. Immutable."""
 
     def __init__(self, basis: MotionBasis, face: Face) -> None:
-        self.gain = EXAGGERATION * _mouth_size(face) * _calm(face.pose.yaw)
+        self.gain = EXAGGERATION * _mouth_size(face) * _calm(face.yaw)
         gaps = _gap_operator(basis.points, basis.vectors)
         self._gap = gaps.mean(axis=0).astype(np.float32)
         self._width = _width_operator(basis.points, basis.vectors)
