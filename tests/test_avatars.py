@@ -196,6 +196,8 @@ def test_upload_look_delete(server: LiveServer, portrait: bytes) -> None:
         ({"files": {"image": b"no picture"}}, 415, "not_an_image"),
         ({"files": {"image": b"x" * (2**20 + 1)}}, 413, "image_too_large"),
         ({"files": {"picture": b"x"}}, 422, "unknown_field"),
+        ({"files": {"image": b"x"}, "data": {"face_index": "-1"}}, 422, "bad_field"),
+        ({"files": {"image": b"x"}, "data": {"face_index": "left"}}, 422, "bad_field"),
         ({"files": {}, "data": {"image": "text"}}, 415, "not_a_form"),
         ({"content": b"raw"}, 415, "not_a_form"),
     ],

@@ -62,7 +62,7 @@ class AvatarRecord:
     """What is known of an uploaded picture."""
 
     id: str
-    """Hash of the file, 32 hexadecimal digits."""
+    """Hash of the file and the choice of face, 32 hexadecimal digits."""
     width: int
     """Pixels."""
     height: int
@@ -73,10 +73,13 @@ class AvatarRecord:
     """Of the head."""
     warnings: tuple[str, ...]
     """Sentences for people: what will look worse than it could."""
+    face_index: int | None = None
+    """Which face it was uploaded for, counted from 0 from left to right; None = the largest."""
 
     def to_json(self) -> dict[str, Any]:
-        """As the server tells it."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        """As the server tells it; without the index when none was asked for."""
+        facts = {**asdict(self), "warnings": list(self.warnings)}
+        return facts if self.face_index is not None else {k: v for k, v in facts.items() if k != "face_index"}
 
 
 class AvatarLibrary:
@@ -90,17 +93,21 @@ class AvatarLibrary:
         self._capacity = capacity
         self._lock = threading.Lock()
 
-    def add(self, image: bytes, look: Callable[[bytes], Avatar]) -> tuple[AvatarRecord, bool]:
+    def add(
+        self, image: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None
+    ) -> tuple[AvatarRecord, bool]:
         """Keep a picture file; gives its record, and whether it is new.
 
-        ``look`` decodes it and finds the face, only if it is new; what it raises is raised.
+        ``look`` decodes it and finds the face with ``face_index``, only if it is new; what it raises is raised.
+        The same picture with another index is another avatar.
         """
-        name = hashlib.sha256(image).hexdigest()[:_ID_LENGTH]
+        name = _name(image, face_index)
         if self._has(name):
             self._touch(name)
             return self._record(name), False
         avatar = look(image)
-        record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), tuple(picture_warnings(avatar)))
+        warnings = tuple(picture_warnings(avatar))
+        record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), warnings, face_index)
         with self._lock:
             self._write(record, image, _thumbnail(avatar))
             self._forget(keep=name)
@@ -180,6 +187,11 @@ class AvatarLibrary:
 
     def _touch(self, name: str) -> None:
         (self._directory / name / _FACTS).touch()
+
+
+def _name(image: bytes, face_index: int | None) -> str:
+    choice = b"" if face_index is None else f"face {face_index}".encode()
+    return hashlib.sha256(image + choice).hexdigest()[:_ID_LENGTH]
 
 
 def picture_warnings(avatar: Avatar) -> list[str]:
