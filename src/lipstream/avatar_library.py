@@ -18,6 +18,7 @@ import cv2
 
 from lipstream.avatar import Avatar
 from lipstream.errors import SessionError
+from lipstream.face.occlusion import mouth_is_covered
 
 THUMBNAIL_PIXELS = 256
 """Longer side of a thumbnail."""
@@ -204,6 +205,8 @@ def picture_warnings(avatar: Avatar) -> list[str]:
         warnings.append(f"The head looks {abs(pose.pitch):.0f}° {way}: the mouth is seen at an angle.")
     if avatar.face.scale < SMALL_FACE:
         warnings.append(f"The face is small ({avatar.face.scale:.0f} pixels between the eyes): it has little detail.")
+    if mouth_is_covered(avatar.picture, avatar.face):
+        warnings.append("Something seems to be in front of the mouth: lips that are not seen cannot be moved well.")
     return warnings
 
 

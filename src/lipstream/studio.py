@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from lipstream.avatar import Avatar, picture_digest
+from lipstream.avatar_library import picture_warnings
 from lipstream.cache import PreparedCache
 from lipstream.config import MIB, Settings, available_cores
 from lipstream.engines.base import SPEECH_RATE, Actor, Engine
@@ -154,7 +155,10 @@ class Studio:
                 f"The face is turned {abs(face.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
                 "Use a picture that shows more of the front.",
             )
-        return Avatar(picture, face, picture_digest(picture))
+        avatar = Avatar(picture, face, picture_digest(picture))
+        for warning in picture_warnings(avatar):
+            logger.warning("%s", warning)
+        return avatar
 
     def actor(
         self,

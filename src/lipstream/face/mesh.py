@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.face.pose import LEFT_EYE, MESH_POINTS, RIGHT_EYE, Pose, estimate_pose, mirror_points, seen_yaw
-from lipstream.face.topology import LEFT_EYE_REGION, LIP_REGION, RIGHT_EYE_REGION
+from lipstream.face.topology import INNER_LIPS, LEFT_EYE_REGION, LIP_REGION, OUTER_LIPS, RIGHT_EYE_REGION, UPPER_FACE
 from lipstream.models.runtime import Network
 
 _INPUT = 192  # px, side of the trunk's picture
@@ -61,6 +61,10 @@ class Face:
     """How sure the mesh network is that this is a face, 0 to 1."""
     pose: Pose
     """Where the head looks and how large it is."""
+    lip_jitter: float = 0.0
+    """RMS distance of the lips' points from their mean over the views that were averaged, IOD; 0 for a single view."""
+    jitter: float = 0.0
+    """The same of the upper face."""
 
     @property
     def scale(self) -> float:
@@ -127,8 +131,13 @@ class FaceMesh:
             self.locate(picture, _moved(region, dx, dy, size, roll), mirrored=mirrored)
             for dx, dy, size, roll, mirrored in _VIEWS
         ]
-        landmarks = np.stack([points for points, _ in located]).mean(axis=0, dtype=np.float32)
-        return Face(landmarks, float(np.mean([score for _, score in located])), estimate_pose(landmarks))
+        views = np.stack([points for points, _ in located])
+        landmarks = views.mean(axis=0, dtype=np.float32)
+        pose = estimate_pose(landmarks)
+        jitter = np.sqrt(views[..., :2].var(axis=0).sum(axis=1)) / pose.scale
+        score = float(np.mean([score for _, score in located]))
+        lips = np.concatenate([OUTER_LIPS, INNER_LIPS])
+        return Face(landmarks, score, pose, float(jitter[lips].mean()), float(jitter[UPPER_FACE].mean()))
 
     def locate(
         self, picture: NDArray[np.uint8], region: Region, *, mirrored: bool = False
