@@ -54,7 +54,7 @@ def mask(picture: Picture, face: Face) -> Picture:
 
 def glasses(picture: Picture, face: Face) -> Picture:
     """Dark round rims."""
-    result = picture.copy()
+    result: Picture = picture.copy()
     radius, width = round(0.42 * face.scale), max(1, round(0.05 * face.scale))
     for eye in mesh.EYES:
         x, y = np.round(face.landmarks[list(eye), :2].mean(axis=0)).astype(int).tolist()
