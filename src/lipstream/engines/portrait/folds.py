@@ -22,6 +22,8 @@ VALLEY_IOD = 0.075
 """Half the width of the widest valley that counts as a fold."""
 GRAIN_IOD = 0.004
 """Details finer than this (standard deviation) stay, and so do valleys that are no deeper than pores and grain here."""
+COARSE_PIXELS = 80
+"""Resolution at which valleys are filled, pixels per IOD: the cheek across a valley is smooth."""
 BAND_IOD = 0.20
 """How far beside the mesh's fold the picture's may be."""
 LIPS_IOD = (0.03, 0.11)
@@ -39,14 +41,25 @@ def soften_folds(picture: Pixels, points: Points, frame: Frame, region: Lattice,
     here = region.block(softened)
     scale = frame.scale
     smooth = cv2.GaussianBlur(here.astype(np.float32), (0, 0), max(0.4, GRAIN_IOD * scale))
-    size = 2 * max(1, round(VALLEY_IOD * scale)) + 1
-    filled = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    filled = _without_valleys(smooth, scale)
     beside = _beside_mouth(points, region, scale)
     depth = filled - smooth
     depth = np.maximum(depth - np.median(depth[beside > 0.3], axis=0), 0) if (beside > 0.3).any() else 0 * depth
     share = SOFTENED * smile * beside
     here[:] = np.clip(np.round(here + share[..., None] * depth), 0, 255).astype(np.uint8)
     return softened
+
+
+def _without_valleys(image: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """Grey-level closing: dark valleys narrower than twice :data:`VALLEY_IOD` filled, (height, width, 3)."""
+    height, width = image.shape[:2]
+    factor = min(1.0, COARSE_PIXELS / scale)
+    coarse = cv2.resize(
+        image, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=cv2.INTER_AREA
+    )
+    size = 2 * max(1, round(VALLEY_IOD * scale * factor)) + 1
+    closed = cv2.morphologyEx(coarse, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return np.asarray(cv2.resize(closed, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _beside_mouth(points: Points, region: Lattice, scale: float) -> NDArray[np.float64]:
