@@ -40,7 +40,7 @@ def soften_folds(picture: Pixels, points: Points, frame: Frame, region: Lattice,
     softened: Pixels = picture.copy()
     here = region.block(softened)
     scale = frame.scale
-    smooth = cv2.GaussianBlur(here.astype(np.float32), (0, 0), max(0.4, GRAIN_IOD * scale))
+    smooth = np.asarray(cv2.GaussianBlur(here.astype(np.float32), (0, 0), max(0.4, GRAIN_IOD * scale)), np.float32)
     filled = _without_valleys(smooth, scale)
     beside = _beside_mouth(points, region, scale)
     depth = filled - smooth

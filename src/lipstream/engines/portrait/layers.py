@@ -38,6 +38,9 @@ SEAM_STRENGTH = (0.22, 0.45)
 """Darkness of the line drawn where lips meet that were apart, on the lower and the upper lip (whose shadow it is)."""
 SEAM_COLOUR = np.array([0.15, 0.10, -0.25])
 """What that shadow takes more from blue, green and red: skin is reddish in the shade."""
+USUAL_CONTRAST = 0.70
+"""How much darker than usual the darkest of a face is: .71 to .89 in photographs and paintings; pale statues and faded
+pictures have .2 to .35, and a dark line between their lips would be a stroke of a pen."""
 TOP_RAMP_IOD = 0.22
 """Height over which the lower field turns into the upper one below the mouth block's top."""
 SIDE_RAMP_IOD = 0.15
@@ -92,13 +95,13 @@ def cut_layers(
     block: Lattice,
     closing: tuple[Floats, Floats],
     supersampling: int,
-    colourful: float,
+    seam: NDArray[np.float64],
 ) -> Layers:
     """Cut the portrait into its two layers, mouth closed.
 
     ``photo`` is the lips' line in the picture, ``rest`` (n, 2) the one after closing; ``closing`` are the lower and the
     upper field of the motion that closes the mouth, (rows, columns, 2) in nodes (not used on a closed mouth).
-    ``colourful`` is 0 for a black-and-white picture, 1 for a coloured one.
+    ``seam`` (3,) is how dark the line between lips that were apart is, see :func:`seam_darkness`.
     """
     sources = [region.block(picture), block.block(picture)]
     if photo.is_open:
@@ -112,7 +115,7 @@ def cut_layers(
             for image, field, lattice in zip(large, closing, (region, block), strict=True)
         ]
         large = [
-            _draw_line(image, rest, frame, lattice, supersampling, strength * (1 + colourful * SEAM_COLOUR))
+            _draw_line(image, rest, frame, lattice, supersampling, strength * seam)
             for image, lattice, strength in zip(large, (region, block), SEAM_STRENGTH, strict=True)
         ]
     over = _above(rest, frame, block, supersampling)
@@ -126,6 +129,22 @@ def cut_layers(
         _with_alpha(large[1], upper_alpha, premultiply=True),
         supersampling,
     )
+
+
+def seam_darkness(picture: Pixels, points: Points, colourful: float) -> NDArray[np.float64]:
+    """(3,) factors on :data:`SEAM_STRENGTH` for blue, green and red; less where nothing in the face is dark.
+
+    ``points`` (468, 2) are the mesh's; ``colourful`` is 0 for a black-and-white picture, 1 for a coloured one.
+    """
+    low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
+    high = np.ceil(points.max(axis=0)).astype(int) + 1
+    grey = cv2.cvtColor(picture[low[1] : high[1], low[0] : high[0]], cv2.COLOR_BGR2GRAY)
+    inside = np.zeros(grey.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.round(cv2.convexHull((points - low).astype(np.float32))).astype(np.int32), 1)
+    darkest, usual = np.percentile(grey[inside > 0], [1, 50])
+    contrast = float(np.clip((1 - darkest / max(usual, 1)) / USUAL_CONTRAST, 0, 1))
+    darkness: NDArray[np.float64] = contrast * (1 + colourful * SEAM_COLOUR)
+    return darkness
 
 
 def _with_alpha(image: Pixels, alpha: Floats, *, premultiply: bool) -> Pixels:
