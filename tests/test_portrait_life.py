@@ -230,6 +230,18 @@ def test_glasses_do_not_blink(
     assert lids_of(portrait_engine, finder, glasses) == 0
 
 
+def test_lids_that_are_one_with_the_iris_do_not_blink(
+    actor: PortraitActor, portrait_engine: PortraitEngine, finder: FaceFinder
+) -> None:
+    shaded = actor.avatar.picture.astype(np.float32)
+    points = actor.avatar.face.landmarks[:, :2]
+    area = np.ones(shaded.shape[:2], np.float32)
+    lid = points[[*mesh.LOWER_BROWS[0], *mesh.UPPER_LIDS[0][::-1]]]
+    cv2.fillPoly(area, [np.round(lid).astype(np.int32)], 0.35)
+    shaded *= cv2.GaussianBlur(area, (0, 0), 2)[..., None]
+    assert lids_of(portrait_engine, finder, shaded.astype(np.uint8)) == 0
+
+
 def test_flat_drawings_do_not_blink(actor: PortraitActor, portrait_engine: PortraitEngine, finder: FaceFinder) -> None:
     picture = actor.avatar.picture
     flat = np.asarray(cv2.pyrMeanShiftFiltering(picture, 12, 30), np.uint8) // 24 * 24 + 12
