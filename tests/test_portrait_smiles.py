@@ -90,7 +90,7 @@ def test_only_lips_that_the_motion_narrows_are_pursed(smiling: Avatar) -> None:
         spoken(smiling, np.array(c, np.float32)).weights[-1]
         for c in ((0.06, -0.025, 0), (0.06, 0.02, 0), (0.3, -0.01, 0))
     )
-    assert pursed > 0.9
+    assert pursed > 0.6
     assert spread == gaping == 0
 
 

@@ -33,12 +33,12 @@ BITE_LOWER_IOD, BITE_UPPER_IOD = 0.020, 0.026
 """For f and v the lower lip comes down from the closed line by the first, the upper lip goes up by the second, IOD: the
 teeth show and reach over the lower lip."""
 BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
-ROUNDING = (0.012, 0.045)
+ROUNDING = (0.010, 0.060)
 """Mouths narrower than at rest by the first are rounded a little, by the second fully, IOD. The measured motion
 purses lips less than people expect to see, because the training's speaker hardly does."""
 NARROWED_BY_OPENING = 0.09
 """How much narrower a mouth gets per unit of opening without being rounded."""
-ROUNDED_IN = 0.13
+ROUNDED_IN = 0.16
 """Part of their distance from the middle that fully rounded lips lose, besides what the motion says."""
 WIDEST_ROUNDED = 1.2
 """Wide mouths are drawn in more, up to this factor."""
@@ -98,7 +98,8 @@ class Style:
     def _roundness(self, coefficients: Floats) -> float:
         """0…1: how much lips are pursed beyond what an opening jaw draws in."""
         narrowed = -float(self._width @ coefficients) - NARROWED_BY_OPENING * float(self._gap @ coefficients)
-        return _between(narrowed, ROUNDING)
+        start, full = ROUNDING  # linear: anything steeper makes lips jerk
+        return float(np.clip((narrowed - start) / (full - start), 0, 1))
 
 
 def motion_vectors(basis: MotionBasis) -> tuple[NDArray[np.int64], Floats]:
