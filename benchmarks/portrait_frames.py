@@ -108,7 +108,7 @@ def frame_times(actor: PortraitActor, life: Liveliness | None = None) -> list[fl
     draw: Callable[[MouthPose], object] = Renderer(actor.rig).draw
     if life is not None:
         draw = partial(LivingRenderer(actor.rig, actor.life).draw, liveliness=life)
-    wide = np.zeros(actor.rig.columns - 1, np.float32)
+    wide = np.zeros(len(actor.model.basis.vectors), np.float32)
     wide[0] = 0.8
     for frame in range(FRAMES):
         opening = np.float32(np.sin(3 * np.pi * frame / FRAMES) ** 2)

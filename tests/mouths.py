@@ -46,9 +46,11 @@ def rig_of(avatar: Avatar) -> Rig:
     return build_rig(avatar, mesh_columns(*motion_vectors(plain_basis()), avatar.face))
 
 
-def mouth(opening: float = 0.0, width: float = 0.0, lift: float = 0.0, *, bite: float = 0.0) -> MouthPose:
+def mouth(
+    opening: float = 0.0, width: float = 0.0, lift: float = 0.0, *, bite: float = 0.0, rounding: float = 0.0
+) -> MouthPose:
     """A pose by :func:`plain_basis`: IOD."""
-    return MouthPose(np.array([opening, width, lift, bite], np.float32), opening + lift, bite, 0.0)
+    return MouthPose(np.array([opening, width, lift, bite, rounding], np.float32), opening + lift, bite, 0.0)
 
 
 def frame_of(avatar: Avatar, rig: Rig, pose: MouthPose) -> NDArray[np.uint8]:
@@ -69,3 +71,19 @@ def lip_gap(finder: FaceFinder, picture: NDArray[np.uint8]) -> float:
     face = finder.largest(picture)
     upper, lower = face.landmarks[[13, 82, 312]], face.landmarks[[14, 87, 317]]
     return float(np.linalg.norm((lower - upper)[:, :2], axis=1).mean()) / face.scale
+
+
+def mouth_width(finder: FaceFinder, picture: NDArray[np.uint8]) -> float:
+    """Distance between the corners of the mouth as the face mesh sees it, IOD."""
+    face = finder.largest(picture)
+    return float(np.hypot(*(face.landmarks[291] - face.landmarks[61])[:2])) / face.scale
+
+
+def lip_area(finder: FaceFinder, picture: NDArray[np.uint8]) -> float:
+    """Area of both lips without what is between them as the face mesh sees it, square IOD."""
+    face = finder.largest(picture)
+    outer, inner = (
+        cv2.contourArea(face.landmarks[[*upper, *lower[::-1]], :2])
+        for upper, lower in ((LIPS[0], LIPS[1]), (LIPS[2], LIPS[3]))
+    )
+    return float(outer - inner) / face.scale**2

@@ -130,7 +130,7 @@ def test_turned_heads_are_warned_of(finder: FaceFinder, astronaut: NDArray[np.ui
     picture = turned_head(astronaut, straight.face, 32.0)
     face = finder.largest(picture)
     (warning,) = [one for one in picture_warnings(Avatar(picture, face, "")) if "turned" in one]
-    assert warning == f"The head is turned {abs(face.pose.yaw):.0f}°: one from the front speaks more clearly."
+    assert warning == f"The head is turned {abs(face.yaw):.0f}°: one from the front speaks more clearly."
 
 
 def test_small_faces_are_warned_of(studio: Studio, astronaut: NDArray[np.uint8]) -> None:
@@ -196,6 +196,8 @@ def test_upload_look_delete(server: LiveServer, portrait: bytes) -> None:
         ({"files": {"image": b"no picture"}}, 415, "not_an_image"),
         ({"files": {"image": b"x" * (2**20 + 1)}}, 413, "image_too_large"),
         ({"files": {"picture": b"x"}}, 422, "unknown_field"),
+        ({"files": {"image": b"x"}, "data": {"face_index": "-1"}}, 422, "bad_field"),
+        ({"files": {"image": b"x"}, "data": {"face_index": "left"}}, 422, "bad_field"),
         ({"files": {}, "data": {"image": "text"}}, 415, "not_a_form"),
         ({"content": b"raw"}, 415, "not_a_form"),
     ],

@@ -64,6 +64,7 @@ def test_defaults_are_the_documented_ones() -> None:
         batch_size=128,
         no_segmentation=False,
         no_sr=False,
+        face_index=None,
     )
 
 
@@ -76,12 +77,14 @@ def test_every_field_arrives() -> None:
         "no_segmentation": True,
         "no_sr": True,
         "engine": "portrait",
+        "face_index": 2,
     }
     job = job_of(with_fields(fields))
     assert job.fps == Fraction(30000, 1001)
     assert job.pads == (1, 2, 3, 4)
     assert (job.img_size, job.batch_size, job.no_segmentation, job.no_sr) == (288, 1, True, True)
     assert job.engine == "portrait"
+    assert job.face_index == 2
 
 
 @pytest.mark.parametrize("fps", [1, 60, 25, 23.976, 12.5])
@@ -157,6 +160,11 @@ def test_unknown_field(name: str) -> None:
         ("batch_size", 10**30),
         ("no_segmentation", 1),
         ("no_sr", "false"),
+        ("face_index", -1),
+        ("face_index", 1000),
+        ("face_index", 0.5),
+        ("face_index", True),
+        ("face_index", "0"),
         ("engine", 1),
         ("progress", "yes"),
         ("id", [1]),

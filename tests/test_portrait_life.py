@@ -65,7 +65,7 @@ def rest(actor: PortraitActor) -> MouthPose:
 
 
 def talking(actor: PortraitActor, opening: float = 0.6) -> MouthPose:
-    wide = np.zeros(actor.rig.columns - 1, np.float32)
+    wide = np.zeros(len(actor.model.basis.vectors), np.float32)
     wide[0] = opening
     return actor.style.pose(wide, 0.0, 0.0, 0.0, 1.0)
 
@@ -213,18 +213,37 @@ def lids_of(engine: PortraitEngine, finder: FaceFinder, picture: NDArray[np.uint
     return len(engine.prepare(Avatar(picture, finder.largest(picture), picture_digest(picture))).life.lids)
 
 
-def test_glasses_and_flat_drawings_do_not_blink(
-    actor: PortraitActor, portrait_engine: PortraitEngine, finder: FaceFinder
+@pytest.mark.parametrize(
+    "rim", [(25, 20, 20), (205, 205, 205), (240, 240, 240), (110, 175, 215), (40, 40, 170)], ids=str
+)
+def test_glasses_do_not_blink(
+    rim: tuple[int, int, int], actor: PortraitActor, portrait_engine: PortraitEngine, finder: FaceFinder
 ) -> None:
     picture, points = actor.avatar.picture, actor.avatar.face.landmarks[:, :2]
     assert lids_of(portrait_engine, finder, picture) == 2
     glasses = picture.copy()
     eyes = [points[list(pair)].mean(axis=0).astype(int) for pair in ((33, 133), (362, 263))]
     for eye in eyes:
-        cv2.ellipse(glasses, (int(eye[0]), int(eye[1]) + 4), (32, 22), 0, 0, 360, (25, 20, 20), 3, cv2.LINE_AA)
+        cv2.ellipse(glasses, (int(eye[0]), int(eye[1]) + 4), (32, 22), 0, 0, 360, rim, 3, cv2.LINE_AA)
     left, right = eyes[0] + [32, 0], eyes[1] - [32, 0]
-    cv2.line(glasses, (int(left[0]), int(left[1])), (int(right[0]), int(right[1])), (25, 20, 20), 3, cv2.LINE_AA)
+    cv2.line(glasses, (int(left[0]), int(left[1])), (int(right[0]), int(right[1])), rim, 3, cv2.LINE_AA)
     assert lids_of(portrait_engine, finder, glasses) == 0
+
+
+def test_lids_that_are_one_with_the_iris_do_not_blink(
+    actor: PortraitActor, portrait_engine: PortraitEngine, finder: FaceFinder
+) -> None:
+    shaded = actor.avatar.picture.astype(np.float32)
+    points = actor.avatar.face.landmarks[:, :2]
+    area = np.ones(shaded.shape[:2], np.float32)
+    lid = points[[*mesh.LOWER_BROWS[0], *mesh.UPPER_LIDS[0][::-1]]]
+    cv2.fillPoly(area, [np.round(lid).astype(np.int32)], 0.35)
+    shaded *= cv2.GaussianBlur(area, (0, 0), 2)[..., None]
+    assert lids_of(portrait_engine, finder, shaded.astype(np.uint8)) == 0
+
+
+def test_flat_drawings_do_not_blink(actor: PortraitActor, portrait_engine: PortraitEngine, finder: FaceFinder) -> None:
+    picture = actor.avatar.picture
     flat = np.asarray(cv2.pyrMeanShiftFiltering(picture, 12, 30), np.uint8) // 24 * 24 + 12
     assert lids_of(portrait_engine, finder, np.asarray(flat, np.uint8)) == 0
 

@@ -18,6 +18,7 @@ import cv2
 
 from lipstream.avatar import Avatar
 from lipstream.errors import SessionError
+from lipstream.face.occlusion import mouth_is_covered
 
 THUMBNAIL_PIXELS = 256
 """Longer side of a thumbnail."""
@@ -50,7 +51,7 @@ class Direction:
     """Where a head looks, as in :class:`lipstream.face.pose.Pose`."""
 
     yaw: float
-    """Degrees; positive to the picture's right."""
+    """Degrees; positive to the picture's right. As :attr:`lipstream.face.mesh.Face.yaw`."""
     pitch: float
     """Degrees; positive upwards."""
     roll: float
@@ -62,7 +63,7 @@ class AvatarRecord:
     """What is known of an uploaded picture."""
 
     id: str
-    """Hash of the file, 32 hexadecimal digits."""
+    """Hash of the file and the choice of face, 32 hexadecimal digits."""
     width: int
     """Pixels."""
     height: int
@@ -73,10 +74,13 @@ class AvatarRecord:
     """Of the head."""
     warnings: tuple[str, ...]
     """Sentences for people: what will look worse than it could."""
+    face_index: int | None = None
+    """Which face it was uploaded for, counted from 0 from left to right; None = the largest."""
 
     def to_json(self) -> dict[str, Any]:
-        """As the server tells it."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        """As the server tells it; without the index when none was asked for."""
+        facts = {**asdict(self), "warnings": list(self.warnings)}
+        return facts if self.face_index is not None else {k: v for k, v in facts.items() if k != "face_index"}
 
 
 class AvatarLibrary:
@@ -90,17 +94,21 @@ class AvatarLibrary:
         self._capacity = capacity
         self._lock = threading.Lock()
 
-    def add(self, image: bytes, look: Callable[[bytes], Avatar]) -> tuple[AvatarRecord, bool]:
+    def add(
+        self, image: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None
+    ) -> tuple[AvatarRecord, bool]:
         """Keep a picture file; gives its record, and whether it is new.
 
-        ``look`` decodes it and finds the face, only if it is new; what it raises is raised.
+        ``look`` decodes it and finds the face with ``face_index``, only if it is new; what it raises is raised.
+        The same picture with another index is another avatar.
         """
-        name = hashlib.sha256(image).hexdigest()[:_ID_LENGTH]
+        name = _name(image, face_index)
         if self._has(name):
             self._touch(name)
             return self._record(name), False
         avatar = look(image)
-        record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), tuple(picture_warnings(avatar)))
+        warnings = tuple(picture_warnings(avatar))
+        record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), warnings, face_index)
         with self._lock:
             self._write(record, image, _thumbnail(avatar))
             self._forget(keep=name)
@@ -182,16 +190,23 @@ class AvatarLibrary:
         (self._directory / name / _FACTS).touch()
 
 
+def _name(image: bytes, face_index: int | None) -> str:
+    choice = b"" if face_index is None else f"face {face_index}".encode()
+    return hashlib.sha256(image + choice).hexdigest()[:_ID_LENGTH]
+
+
 def picture_warnings(avatar: Avatar) -> list[str]:
     """What will look worse than it could, as sentences."""
-    pose, warnings = avatar.face.pose, []
-    if abs(pose.yaw) > TURNED_YAW:
-        warnings.append(f"The head is turned {abs(pose.yaw):.0f}°: one from the front speaks more clearly.")
+    pose, yaw, warnings = avatar.face.pose, avatar.face.yaw, []
+    if abs(yaw) > TURNED_YAW:
+        warnings.append(f"The head is turned {abs(yaw):.0f}°: one from the front speaks more clearly.")
     if abs(pose.pitch) > TURNED_PITCH:
         way = "up" if pose.pitch > 0 else "down"
         warnings.append(f"The head looks {abs(pose.pitch):.0f}° {way}: the mouth is seen at an angle.")
     if avatar.face.scale < SMALL_FACE:
         warnings.append(f"The face is small ({avatar.face.scale:.0f} pixels between the eyes): it has little detail.")
+    if mouth_is_covered(avatar.picture, avatar.face):
+        warnings.append("Something seems to be in front of the mouth: lips that are not seen cannot be moved well.")
     return warnings
 
 
@@ -202,7 +217,7 @@ def _box(avatar: Avatar) -> Box:
 
 def _direction(avatar: Avatar) -> Direction:
     pose = avatar.face.pose
-    return Direction(round(pose.yaw, 1), round(pose.pitch, 1), round(pose.roll, 1))
+    return Direction(round(avatar.face.yaw, 1), round(pose.pitch, 1), round(pose.roll, 1))
 
 
 def _thumbnail(avatar: Avatar) -> bytes:

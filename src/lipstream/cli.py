@@ -67,6 +67,9 @@ def render(
     engine: Annotated[
         EngineChoice, typer.Option(help="auto is wav2lip when its checkpoint is there, else portrait.")
     ] = EngineChoice.auto,
+    face_index: Annotated[
+        int | None, typer.Option(min=0, help="Which face, counted from 0 from left to right. Default: the largest.")
+    ] = None,
 ) -> None:
     """Make PORTRAIT speak AUDIO.
 
@@ -85,7 +88,13 @@ def render(
         settings = Settings()
         pull_missing(settings)
         studio = Studio.open(settings)
-        job = Job(image=portrait.read_bytes(), audio=audio.read_bytes(), fps=rate, engine=engine.value)
+        job = Job(
+            image=portrait.read_bytes(),
+            audio=audio.read_bytes(),
+            fps=rate,
+            engine=engine.value,
+            face_index=face_index,
+        )
         started = time.perf_counter()
         with _frame_bar() as bar:
             task = bar.add_task(portrait.name, total=None)

@@ -186,8 +186,11 @@ async def connect(
     container: str = "fmp4",
     fps: float = 25.0,
     width: int | None = None,
+    face_index: int | None = None,
 ) -> AsyncIterator[StreamSession]:
     """Open a session with an uploaded ``avatar`` or with an ``image`` file's bytes; it is closed with the block.
+
+    ``face_index`` is which face speaks, counted from 0 from left to right; None = the largest or the avatar's.
 
     Raises :class:`LipstreamError` with the server's code, or ``connection_lost``; and :class:`OSError` when nobody
     listens there.
@@ -200,6 +203,7 @@ async def connect(
         "audio": {"encoding": encoding, "sample_rate": sample_rate, "channels": channels},
         "video": {"container": container, "fps": fps, "width": width},
     }
+    start |= {} if face_index is None else {"face_index": face_index}
     start |= {"avatar": avatar} if image is None else {"image": base64.b64encode(image).decode()}
     # Compression makes no media smaller; an init segment or a key frame may be large.
     async with open_websocket(url, max_size=None, compression=None) as websocket:

@@ -46,7 +46,9 @@ class ImageError(LipstreamError):
 
 
 class FaceError(LipstreamError):
-    """The picture has no usable face. Codes: ``no_face``, ``face_turned``, ``face_cut_off``."""
+    """The picture has no usable face. Codes: ``no_face``, ``face_turned``, ``face_cut_off``,
+    ``face_index_out_of_range``.
+    """
 
 
 class AudioError(LipstreamError):

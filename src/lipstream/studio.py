@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from lipstream.avatar import Avatar, picture_digest
+from lipstream.avatar_library import picture_warnings
 from lipstream.cache import PreparedCache
 from lipstream.config import MIB, Settings, available_cores
 from lipstream.engines.base import SPEECH_RATE, Actor, Engine
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "portrait", "wav2lip"]
 
-MAX_YAW = 40.0
+MAX_YAW = 45.0
 """A head turned further shows too little of the far side of the mouth to animate it; degrees."""
 
 
@@ -70,6 +71,8 @@ class Job:
     """Leave the face-segmentation model out. Used by wav2lip."""
     no_sr: bool = False
     """Leave the super-resolution model out. Used by wav2lip."""
+    face_index: int | None = None
+    """Which face speaks, counted from 0 from left to right; None = the largest."""
 
     @property
     def options(self) -> Options:
@@ -97,7 +100,7 @@ class Studio:
         """Engine or further model → why it is not used although its checkpoint is there."""
         self._rehearsal = rehearsal
         self._encoding = Encoding(preset=settings.preset, crf=settings.crf)
-        self._actors: PreparedCache[tuple[str, str, Options, SizeLimit | None], Actor] = PreparedCache(
+        self._actors: PreparedCache[tuple[str, str, Options, SizeLimit | None, int | None], Actor] = PreparedCache(
             settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes
         )
 
@@ -131,22 +134,31 @@ class Studio:
             for _ in (*session.push(np.zeros(SPEECH_RATE // 2, np.float32)), *session.flush()):
                 pass
 
-    def avatar(self, image: bytes, limit: SizeLimit | None = None) -> Avatar:
+    def avatar(self, image: bytes, limit: SizeLimit | None = None, face_index: int | None = None) -> Avatar:
         """Decode a picture, make it smaller if ``limit`` asks for it, and find its face.
+
+        ``face_index`` counts faces from left to right, from 0; None takes the largest.
 
         Raises :class:`lipstream.errors.ImageError` and :class:`lipstream.errors.FaceError`.
         """
         picture = decode_picture(image, max_pixels=self._settings.max_image_pixels)
+        whole = picture
         if limit:
             picture = shrink(picture, limit)
-        face = self._finder.largest(picture)
-        if abs(face.pose.yaw) > MAX_YAW:
+        if face_index is None:
+            face = self._finder.largest(picture)
+        else:  # faces are counted before they become too small to be found
+            face = self._finder.chosen(whole, face_index, onto=picture)
+        if abs(face.yaw) > MAX_YAW:
             raise FaceError(
                 "face_turned",
-                f"The face is turned {abs(face.pose.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
+                f"The face is turned {abs(face.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
                 "Use a picture that shows more of the front.",
             )
-        return Avatar(picture, face, picture_digest(picture))
+        avatar = Avatar(picture, face, picture_digest(picture))
+        for warning in picture_warnings(avatar):
+            logger.warning("%s", warning)
+        return avatar
 
     def actor(
         self,
@@ -154,24 +166,25 @@ class Studio:
         engine: EngineName = "auto",
         options: Options = DEFAULT_OPTIONS,
         limit: SizeLimit | None = None,
+        face_index: int | None = None,
     ) -> Actor:
         """A portrait prepared by an engine, remembered by the bytes of its file.
 
-        ``options`` are wav2lip's; ``limit`` see :meth:`avatar`. Raises what :meth:`avatar` raises, and
+        ``options`` are wav2lip's; ``limit`` and ``face_index`` see :meth:`avatar`. Raises what that raises, and
         :class:`lipstream.errors.EngineError`.
         """
         chosen = self._choose(engine)
         digest = hashlib.sha256(image).hexdigest()
         if isinstance(chosen, Wav2LipEngine):
             chosen.check_size(options.img_size)
-            key = (digest, chosen.name, replace(options, img_size=None), limit)
-            return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit), options))
-        key = (digest, chosen.name, DEFAULT_OPTIONS, limit)
-        return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit)))
+            key = (digest, chosen.name, replace(options, img_size=None), limit, face_index)
+            return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit, face_index), options))
+        key = (digest, chosen.name, DEFAULT_OPTIONS, limit, face_index)
+        return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit, face_index)))
 
-    def live_actor(self, image: bytes, engine: EngineName, limit: SizeLimit) -> Actor:
+    def live_actor(self, image: bytes, engine: EngineName, limit: SizeLimit, face_index: int | None = None) -> Actor:
         """A portrait within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
-        return self.actor(image, engine, limit=limit)
+        return self.actor(image, engine, limit=limit, face_index=face_index)
 
     def engine(self, name: EngineName = "auto") -> Engine:
         """The engine that ``name`` means here. Raises :class:`lipstream.errors.EngineError`."""
@@ -201,7 +214,7 @@ class Studio:
         The recording is checked before the picture is prepared, so that a bad one costs little.
         """
         recording = open_recording(job.audio, max_seconds=self._settings.max_audio_seconds)
-        actor = self.actor(job.image, job.engine, job.options)
+        actor = self.actor(job.image, job.engine, job.options, face_index=job.face_index)
         return render(
             actor,
             recording,

@@ -57,6 +57,36 @@ class FaceFinder:
             )
         return self._mesh.refine(picture, faces[0])
 
+    def chosen(self, picture: NDArray[np.uint8], index: int, *, onto: NDArray[np.uint8] | None = None) -> Face:
+        """The face with this number, counted from 0 from left to right, measured precisely.
+
+        Faces are counted as by :meth:`everyone`; ``onto`` is the same picture at another size, in which the face is
+        measured. Raises :class:`FaceError` (``no_face``, ``face_index_out_of_range``).
+        """
+        faces = self.everyone(picture)
+        if not faces:
+            return self.largest(picture)
+        if not 0 <= index < len(faces):
+            there = "is 1 face" if len(faces) == 1 else f"are {len(faces)} faces"
+            raise FaceError(
+                "face_index_out_of_range",
+                f"There {there} in this picture, so face_index is from 0 (the leftmost) to {len(faces) - 1}, "
+                f"not {index}. Leave it out for the largest.",
+            )
+        face = faces[index]
+        if onto is None:
+            return self._mesh.refine(picture, face)
+        factor = np.float32(onto.shape[1] / picture.shape[1])
+        return self._mesh.refine(onto, replace(face, landmarks=face.landmarks * factor))
+
+    def everyone(self, picture: NDArray[np.uint8]) -> list[Face]:
+        """All faces at least :data:`SMALLEST_FACE` wide, smaller ones that happen to be seen, from left to right.
+
+        Measured once each. Unlike :meth:`find` this looks at every size: it takes as long as if there were none.
+        """
+        candidates = merge([found for level in self._levels(picture) for found in level])
+        return sorted(self._confirm(picture, candidates), key=lambda face: face.box[0] + face.box[2])
+
     def find(self, picture: NDArray[np.uint8]) -> list[Face]:
         """The faces in a (height, width, 3) BGR picture, the largest first, measured once each.
 

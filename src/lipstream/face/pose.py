@@ -108,6 +108,18 @@ def similarity(
     return scale, rotation, target_mean - scale * rotation @ source_mean
 
 
+def seen_yaw(landmarks: NDArray[np.floating]) -> float:
+    """Yaw in degrees of a mesh (468, 3 or 2), from where its rigid points are in the picture alone.
+
+    The closest scaled orthographic view of the canonical face. Depth, which networks draw too shallow, has no say.
+    """
+    canonical, seen = canonical_face()[RIGID].astype(np.float64), landmarks[RIGID, :2].astype(np.float64)
+    axes = np.linalg.lstsq(canonical - canonical.mean(axis=0), seen - seen.mean(axis=0), rcond=None)[0].T
+    u, _, vt = np.linalg.svd(axes, full_matrices=False)
+    right, down = u @ vt
+    return angles(np.stack([right, down, np.cross(right, down)]))[0]
+
+
 def angles(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
     """(yaw, pitch, roll) in degrees of ``rotation = Rz(roll) · Ry(yaw) · Rx(pitch)``, signs as in :class:`Pose`.
 

@@ -13,6 +13,8 @@ INNER_LIPS = np.array([
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
 ])
 """(20,) edge of the mouth opening, in the same order."""
+UPPER_FACE = np.array([33, 133, 362, 263, 168, 6, 197, 1, 4, 70, 300, 105, 334, 234, 454])
+"""(15,) eye corners, nose, brows and temples: what is seen when something is in front of the mouth."""
 LIP_REGION = np.array([
     61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409, 78, 95, 88,
     178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415, 76, 77, 90, 180, 85,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,11 +12,13 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 
 from lipstream.config import Settings
-from lipstream.server.messages import check_image_bytes, missing_field, unknown_field
+from lipstream.errors import RequestError
+from lipstream.server.messages import FACE_INDEX, MAX_FACE_INDEX, check_image_bytes, missing_field, unknown_field
 from lipstream.server.rest import read_form
 from lipstream.server.service import Service
 
 _PICTURE = {"image": "the picture, as a file"}
+_FIELDS = [*_PICTURE, "face_index"]
 
 
 def avatar_routes(service: Service) -> APIRouter:
@@ -29,9 +33,10 @@ def avatar_routes(service: Service) -> APIRouter:
         openapi_extra={"requestBody": _request_body()},
     )
     async def add(request: Request) -> JSONResponse:
-        image = await _read_picture(request, service.settings)
+        image, index = await _read_upload(request, service.settings)
         studio = await service.studio()
-        record, new = await service.queue.run(lambda _: service.avatars.add(image, studio.avatar))
+        look = partial(studio.avatar, face_index=index)
+        record, new = await service.queue.run(lambda _: service.avatars.add(image, look, index))
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
     # Plain functions run on Starlette's threads, where reading files holds nobody up.
@@ -55,22 +60,33 @@ def avatar_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _read_picture(request: Request, settings: Settings) -> bytes:
+async def _read_upload(request: Request, settings: Settings) -> tuple[bytes, int | None]:
+    """The picture's file, and which of its faces is meant."""
     form = await read_form(request, settings, _PICTURE)
     try:
         for name in form:
-            if name not in _PICTURE:
-                raise unknown_field(name, list(_PICTURE))
+            if name not in _FIELDS:
+                raise unknown_field(name, _FIELDS)
         image = form.get("image")
         if not isinstance(image, UploadFile):
             raise missing_field("image", _PICTURE["image"])
         check_image_bytes(image.size or 0, settings)
-        return await image.read()
+        return await image.read(), _face_index(form.get("face_index"))
     finally:
         await form.close()
 
 
+def _face_index(value: object) -> int | None:
+    text = value.strip() if isinstance(value, str) else value
+    if text is None or text == "":
+        return None
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,3}", text):
+        raise RequestError("bad_field", f'The field "face_index" must be {FACE_INDEX}.')
+    return int(text)
+
+
 def _request_body() -> dict[str, Any]:
     files = {name: {"type": "string", "format": "binary", "description": text} for name, text in _PICTURE.items()}
-    form = {"type": "object", "required": list(files), "properties": files}
+    index = {"type": "integer", "minimum": 0, "maximum": MAX_FACE_INDEX, "description": FACE_INDEX}
+    form = {"type": "object", "required": list(files), "properties": {**files, "face_index": index}}
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}

@@ -31,6 +31,9 @@ MAX_INTEGER_DIGITS = 20
 QUOTED_CHARACTERS = 60
 """How much of a client's own text is repeated in an error message."""
 
+MAX_FACE_INDEX = 999
+FACE_INDEX = f"a whole number from 0 to {MAX_FACE_INDEX} (faces from left to right), or null for the largest"
+
 Padding = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -50,6 +53,7 @@ class RenderOptions(BaseModel):
     no_segmentation: bool = Field(default=False, description="true or false")
     no_sr: bool = Field(default=False, description="true or false")
     engine: EngineName = Field(default="auto", description='"auto", "portrait" or "wav2lip"')
+    face_index: int | None = Field(default=None, ge=0, le=MAX_FACE_INDEX, description=FACE_INDEX)
 
     def job_with(self, *, image: bytes, audio: bytes) -> Job:
         """The work to do with these two files."""
@@ -64,6 +68,7 @@ class RenderOptions(BaseModel):
             batch_size=self.batch_size,
             no_segmentation=self.no_segmentation,
             no_sr=self.no_sr,
+            face_index=self.face_index,
         )
 
 

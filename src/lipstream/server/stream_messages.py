@@ -11,7 +11,7 @@ from lipstream.errors import LipstreamError, RequestError
 from lipstream.live import Event, SpeechEnded, SpeechStarted
 from lipstream.media.clock import MAX_FPS, MIN_FPS
 from lipstream.media.pcm import PcmEncoding
-from lipstream.server.messages import MAX_ID_LENGTH, read_json
+from lipstream.server.messages import MAX_FACE_INDEX, MAX_ID_LENGTH, read_json
 from lipstream.studio import EngineName
 
 VERSION: Literal[1] = 1
@@ -53,6 +53,9 @@ class SessionStart(_Message):
     version: Literal[1] = Field(default=VERSION, description="Version of the protocol.")
     avatar: str | None = Field(default=None, max_length=64, description="Id of an uploaded picture; or `image`.")
     image: str | None = Field(default=None, repr=False, description="A picture's bytes, base64-encoded; or `avatar`.")
+    face_index: int | None = Field(
+        default=None, ge=0, le=MAX_FACE_INDEX, description="Which face, from left to right; the largest if left out."
+    )
     engine: EngineName = Field(default="auto", description="`auto` is wav2lip when its checkpoint is there.")
     idle: Literal["natural", "still"] = Field(
         default="natural", description="Blinking, breathing and a little sway; or only the mouth moves."

@@ -97,7 +97,7 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
     def prepare() -> Prepared:
         engine = studio.engine(start.engine)
         limit = SizeLimit(service.settings.live_max_pixels, start.video.width)
-        actor = studio.live_actor(_image(service, start), start.engine, limit)
+        actor = studio.live_actor(_image(service, start), start.engine, limit, _face_index(service, start))
         fps = frame_rate(start.video.fps)
         audio = AudioFormat(start.audio.sample_rate, start.audio.channels)
         stream = LiveStream(
@@ -120,6 +120,13 @@ def _image(service: Service, start: SessionStart) -> bytes:
         return service.avatars.picture(start.avatar or "")
     check_image_bytes(base64_text.decoded_size(start.image), service.settings)
     return base64_text.decode(start.image, "image")
+
+
+def _face_index(service: Service, start: SessionStart) -> int | None:
+    """The one asked for, or the one the avatar was uploaded with."""
+    if start.face_index is None and start.avatar is not None:
+        return service.avatars.get(start.avatar).face_index
+    return start.face_index
 
 
 def _writer(start: SessionStart, actor: Actor, audio: AudioFormat, fps: Fraction) -> MediaWriter:

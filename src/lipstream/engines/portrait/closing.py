@@ -19,8 +19,11 @@ UPPER_SHARE = (0.25, 0.62)
 """Least and greatest part of the closing that the upper lip does; the lower lip does the rest."""
 RELAXED_WIDTH_IOD = 0.84
 """Width from corner to corner of a mouth at rest."""
-RELAX = 0.45
-"""How much of a smile's excess width the neutral loses; the rest stays as the portrait's own expression."""
+BROAD_IOD = 0.22
+"""A broad smile is this much wider."""
+RELAX = 0.7
+"""How much of a smile's excess width, and of the height of its corners, the neutral loses; the rest stays as the
+portrait's own expression."""
 
 
 def fit_landmarks(landmarks: Points, line: LipLine, frame: Frame) -> Points:
@@ -65,7 +68,7 @@ def closing_motion(points: Points, line: LipLine, frame: Frame) -> Points:
             motion[inner[position]] = part * gap
             motion[outer[position]] = follow * part * gap
     _lift_chin(motion, (1 - share) * widest, frame)
-    _narrow(motion, points, frame)
+    _relax(motion, points, frame)
     return motion
 
 
@@ -82,14 +85,24 @@ def _lift_chin(motion: Points, gap: float, frame: Frame) -> None:
         motion[index] = -follow * gap * frame.down
 
 
-def _narrow(motion: Points, points: Points, frame: Frame) -> None:
-    """Take part of a smile's width back: lip points move towards the middle, corners a little down."""
+def smile_of(points: Points, frame: Frame) -> float:
+    """0…1: how much wider than at rest the mouth of the mesh points (468, 2) is; 1 from a broad smile on."""
+    return float(np.clip(_excess(points, frame) / BROAD_IOD, 0, 1))
+
+
+def _excess(points: Points, frame: Frame) -> float:
+    """Width of the mouth beyond that at rest, IOD."""
     left, right = points[list(mesh.OUTER_CORNERS)]
-    half = float((right - left) @ frame.right) / 2
-    inward = float(np.clip(half * 2 / frame.scale - RELAXED_WIDTH_IOD, 0, 0.3)) * RELAX * frame.scale / 2
-    middle = (left + right) / 2
-    lips = {*mesh.OUTER_UPPER_LIP, *mesh.OUTER_LOWER_LIP, *mesh.INNER_UPPER_LIP, *mesh.INNER_LOWER_LIP}
-    for index in lips:
+    return float((right - left) @ frame.right) / frame.scale - RELAXED_WIDTH_IOD
+
+
+def _relax(motion: Points, points: Points, frame: Frame) -> None:
+    """Take most of a smile back: lip points move towards the middle, corners down to where the lips meet."""
+    left, right = points[list(mesh.OUTER_CORNERS)]
+    middle, half = (left + right) / 2, float((right - left) @ frame.right) / 2
+    inward = float(np.clip(_excess(points, frame), 0, 0.4)) * RELAX * frame.scale / 2
+    met = (points + motion)[[mesh.INNER_UPPER_LIP[5], mesh.INNER_LOWER_LIP[5]]].mean(axis=0)
+    raised = max(0.0, float((met - middle) @ frame.down)) * min(1.0, inward / (0.06 * frame.scale))
+    for index in mesh.LIPS:
         along = float(np.clip((points[index] - middle) @ frame.right / half, -1, 1))
-        motion[index] -= inward * along * frame.right
-        motion[index] += 0.5 * inward * abs(along) ** 3 * frame.down
+        motion[index] += RELAX * raised * along**2 * frame.down - inward * along * frame.right

@@ -51,6 +51,9 @@ COLUMNS, ROW_IOD, SPAN_IOD = 33, 0.004, 0.024
 compared."""
 EDGE_REACH_IOD, HAIR_REACH_IOD = 0.045, 0.08
 """How far the mesh may be wrong about the lid's edge and the brow's."""
+DARKEST_LID = 0.56
+"""Lids darker than this part of the skin below the eye are painted into one with the iris, or lie in deep shade: drawn
+down they are a dark patch. Then neither eye blinks. Portraits that blink well have .62 to 1.0, others .42 and .51."""
 TURNS = (0.7, 0.6, 0.6, 0.5, 0.5)
 """Step sizes of the inversion: a wide-open lid moves far within few nodes."""
 
@@ -87,7 +90,10 @@ def cut_eyelids(avatar: Avatar, head: Head, frame: Frame) -> tuple[Eyelid, ...]:
         if _can_close(eye, frame):
             edge = _edge_near(avatar.picture, eye.edge, frame, EDGE_REACH_IOD, darker_below=True)
             hair = _edge_near(avatar.picture, eye.hair, frame, HAIR_REACH_IOD, darker_below=False)
-            lids.append(_cut(avatar, head, frame, replace(eye, edge=edge, hair=hair)))
+            found = replace(eye, edge=edge, hair=hair)
+            if _lid_light(avatar.picture, frame, found) < DARKEST_LID:
+                return ()
+            lids.append(_cut(avatar, head, frame, found))
     return tuple(lids)
 
 
@@ -108,6 +114,23 @@ class _Eye:
 def _can_close(eye: _Eye, frame: Frame) -> bool:
     opening = float(((eye.lower - eye.edge) @ frame.down).max())
     return float(np.hypot(*(eye.edge[-1] - eye.edge[0]))) >= MIN_WIDTH_PX and opening >= MIN_OPENING_IOD * frame.scale
+
+
+def _lid_light(picture: Pixels, frame: Frame, eye: _Eye) -> float:
+    """Lightness (CIELAB) of the skin that would be stretched, over that of the skin below the eye."""
+    left, right = (float(end @ frame.right) / frame.scale for end in eye.edge[[0, -1]])
+    place = left + np.linspace(0.15, 0.85, 15) * (right - left)
+    edge, hair, lower = (_curve(row, place, frame) for row in (eye.edge, eye.hair, eye.lower))
+    bottom = edge - BAND_IOD
+    top = np.minimum(hair + HAIRS_IOD, bottom - MIN_SKIN_IOD)
+    height = np.linspace(0.1, 1.0, 8)[:, None]
+    lightness = []
+    for rows in (top + height * (bottom - top), lower + 0.08 + 0.08 * height):
+        at = (place[:, None] * frame.right + rows[..., None] * frame.down) * frame.scale
+        x, y = np.clip(np.round(at).astype(int), 0, np.array(picture.shape[1::-1]) - 1).reshape(-1, 2).T
+        skin = cv2.cvtColor(picture[y, x][None].astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+        lightness.append(float(np.median(skin[..., 0])))
+    return lightness[0] / max(lightness[1], 1.0)
 
 
 def _cut(avatar: Avatar, head: Head, frame: Frame, eye: _Eye) -> Eyelid:

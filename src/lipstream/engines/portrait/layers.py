@@ -32,10 +32,15 @@ SOFT_EDGE_IOD = 0.006
 SOFT_EDGE_PX = 0.6
 LIP_INSET_IOD = 0.014
 """Rim of open lips that is painted over with the lip behind it: there teeth, gum and shadow mix in."""
+FILL_BLEND_IOD = 0.03
+"""Standard deviation of the blend that keeps painted lips from showing stripes."""
 SEAM_STRENGTH = (0.22, 0.45)
 """Darkness of the line drawn where lips meet that were apart, on the lower and the upper lip (whose shadow it is)."""
 SEAM_COLOUR = np.array([0.15, 0.10, -0.25])
 """What that shadow takes more from blue, green and red: skin is reddish in the shade."""
+USUAL_CONTRAST = 0.70
+"""How much darker than usual the darkest of a face is: .71 to .89 in photographs and paintings; pale statues and faded
+pictures have .2 to .35, and a dark line between their lips would be a stroke of a pen."""
 TOP_RAMP_IOD = 0.22
 """Height over which the lower field turns into the upper one below the mouth block's top."""
 SIDE_RAMP_IOD = 0.15
@@ -90,13 +95,13 @@ def cut_layers(
     block: Lattice,
     closing: tuple[Floats, Floats],
     supersampling: int,
-    colourful: float,
+    seam: NDArray[np.float64],
 ) -> Layers:
     """Cut the portrait into its two layers, mouth closed.
 
     ``photo`` is the lips' line in the picture, ``rest`` (n, 2) the one after closing; ``closing`` are the lower and the
     upper field of the motion that closes the mouth, (rows, columns, 2) in nodes (not used on a closed mouth).
-    ``colourful`` is 0 for a black-and-white picture, 1 for a coloured one.
+    ``seam`` (3,) is how dark the line between lips that were apart is, see :func:`seam_darkness`.
     """
     sources = [region.block(picture), block.block(picture)]
     if photo.is_open:
@@ -110,7 +115,7 @@ def cut_layers(
             for image, field, lattice in zip(large, closing, (region, block), strict=True)
         ]
         large = [
-            _draw_line(image, rest, frame, lattice, supersampling, strength * (1 + colourful * SEAM_COLOUR))
+            _draw_line(image, rest, frame, lattice, supersampling, strength * seam)
             for image, lattice, strength in zip(large, (region, block), SEAM_STRENGTH, strict=True)
         ]
     over = _above(rest, frame, block, supersampling)
@@ -124,6 +129,22 @@ def cut_layers(
         _with_alpha(large[1], upper_alpha, premultiply=True),
         supersampling,
     )
+
+
+def seam_darkness(picture: Pixels, points: Points, colourful: float) -> NDArray[np.float64]:
+    """(3,) factors on :data:`SEAM_STRENGTH` for blue, green and red; less where nothing in the face is dark.
+
+    ``points`` (468, 2) are the mesh's; ``colourful`` is 0 for a black-and-white picture, 1 for a coloured one.
+    """
+    low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
+    high = np.ceil(points.max(axis=0)).astype(int) + 1
+    grey = cv2.cvtColor(picture[low[1] : high[1], low[0] : high[0]], cv2.COLOR_BGR2GRAY)
+    inside = np.zeros(grey.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.round(cv2.convexHull((points - low).astype(np.float32))).astype(np.int32), 1)
+    darkest, usual = np.percentile(grey[inside > 0], [1, 50])
+    contrast = float(np.clip((1 - darkest / max(usual, 1)) / USUAL_CONTRAST, 0, 1))
+    darkness: NDArray[np.float64] = contrast * (1 + colourful * SEAM_COLOUR)
+    return darkness
 
 
 def _with_alpha(image: Pixels, alpha: Floats, *, premultiply: bool) -> Pixels:
@@ -188,14 +209,25 @@ def _fill(pixels: Pixels, line: LipLine, frame: Frame, block: Lattice) -> tuple[
     for edge, sign in ((line.lower + inset, -1), (line.upper - inset, 1)):
         image = pixels.copy()
         blocked = _half_plane(edge, sign, frame, block) | hidden
-        _, labels = cv2.distanceTransformWithLabels(
+        away, labels = cv2.distanceTransformWithLabels(
             blocked.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
         )
         colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
         colours[labels[~blocked]] = image[~blocked]
         image[hidden] = colours[labels[hidden]]
+        _blend_fill(image, hidden, ~blocked | hidden, np.asarray(away, np.float32), frame.scale)
         filled.append(image)
     return filled[0], filled[1]
+
+
+def _blend_fill(image: Pixels, filled: NDArray[np.bool_], known: NDArray[np.bool_], away: Floats, scale: float) -> None:
+    """Blend what was filled with copies of the nearest colours, more so the farther off: they would be stripes."""
+    sigma = max(0.5, FILL_BLEND_IOD * scale)
+    weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
+    smooth = cv2.GaussianBlur(image * known[..., None].astype(np.float32), (0, 0), sigma) / weight[..., None].clip(1e-3)
+    share = np.clip(away / (2 * sigma), 0, 1)[..., None]
+    blended = np.round(image + share * (smooth - image)).astype(np.uint8)
+    image[filled] = blended[filled]
 
 
 def _half_plane(edge: Points, sign: int, frame: Frame, block: Lattice) -> NDArray[np.bool_]:

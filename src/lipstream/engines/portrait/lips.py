@@ -24,14 +24,11 @@ ROW_IOD = 0.004
 """Distance between rows of the straightened mouth, inter-ocular distances."""
 REACH_IOD = 0.05
 """How far an edge may be from where the mesh puts it."""
-OPEN_IOD = 0.025
-"""Lips that the mesh sees at least this far apart, in the middle third of the mouth, are open."""
 MIN_REDNESS = 6.0
 """Least difference in CIELAB a* between lips and teeth for colour to tell them apart."""
 OPEN_IOD = 0.030
-"""Lips this far apart (of which teeth or darkness show) count as open; less is a shadow between closed lips."""
-
-
+"""Lips that the mesh sees this far apart in the middle third of the mouth count as open; less is a shadow between
+closed lips."""
 MIN_LIGHTNESS = 15.0
 """In black-and-white pictures, least difference in CIELAB L* between teeth and lips for it to tell them apart."""
 
@@ -152,7 +149,7 @@ def _inside_likeness(mouth: _Straightened) -> NDArray[np.float64]:
     Lips are the reddest thing here, teeth the least red of what is bright (a* of CIELAB), whatever the light.
     """
     rows = np.arange(len(mouth.lab))[:, None]
-    lightness, red = mouth.lab[..., 0].astype(np.float64), mouth.lab[..., 1].astype(np.float64)
+    lightness, red = mouth.lab[..., 0].astype(np.float64), _redness(mouth)
     zone = _band(rows, mouth.outer_upper, mouth.outer_lower, 0.0, 1.0)
     lip_red, lip_light = np.percentile(red[zone], 80), np.percentile(lightness[zone], 35)
     bright = zone & (lightness > np.percentile(lightness[zone], 60))
@@ -166,6 +163,15 @@ def _inside_likeness(mouth: _Straightened) -> NDArray[np.float64]:
     pale = _sigmoid(((lip_red + tooth_red) / 2 - red) / (0.08 * (lip_red - tooth_red)))
     light = _sigmoid((lightness - mouth.skin[0] * 0.72) / 4)
     return np.maximum(dark, pale * light)
+
+
+def _redness(mouth: _Straightened) -> NDArray[np.float64]:
+    """What lips have most of and teeth least: a* of CIELAB; chroma where the skin is green or blue."""
+    colour = mouth.lab[..., 1:].astype(np.float64)
+    if mouth.skin[1] > -MIN_REDNESS:
+        return colour[..., 0]
+    chroma: NDArray[np.float64] = np.hypot(colour[..., 0], colour[..., 1])
+    return chroma
 
 
 def _sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
 from lipstream.engines.portrait import topology as mesh
-from lipstream.engines.portrait.closing import closing_motion, fit_landmarks
+from lipstream.engines.portrait.closing import closing_motion, fit_landmarks, smile_of
 from lipstream.engines.portrait.colour import measure_palette
 from lipstream.engines.portrait.fields import FieldOperators, Frame, Points
+from lipstream.engines.portrait.folds import soften_folds
 from lipstream.engines.portrait.interior import Interior, paint_interior
-from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields
+from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields, seam_darkness
 from lipstream.engines.portrait.lips import find_lip_line
 from lipstream.engines.portrait.texture import measure_texture
 from lipstream.engines.portrait.warp import Floats, Lattice
@@ -25,6 +26,8 @@ NODES_PER_IOD = 28
 """Density of the lattices: lips move smoothly at this scale."""
 SUPERSAMPLED_PIXELS = 600_000
 """Largest changed region whose source is kept at twice the resolution; above, sharpness is plenty and memory is not."""
+OUTER_LIPS = mesh.OUTER_UPPER_LIP, mesh.OUTER_LOWER_LIP
+INNER_LIPS = mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP
 GUARD_POINTS = 17
 """Points along each lip's edge that bound where the interior may show."""
 
@@ -89,9 +92,9 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
 
     supersampling = 2 if region.width * region.height <= SUPERSAMPLED_PIXELS else 1
     palette = measure_palette(picture, points, frame)
-    layers = cut_layers(
-        picture, photo, rest_line, frame, region, block, closing_fields, supersampling, palette.colourful
-    )
+    skin = soften_folds(picture, points, frame, region, smile_of(points, frame) if photo.is_open else 0.0)
+    seam = seam_darkness(picture, points, palette.colourful)
+    layers = cut_layers(skin, photo, rest_line, frame, region, block, closing_fields, supersampling, seam)
     operators = FieldOperators(rest_points, frame, region, avatar.size)
     motion = columns.astype(np.float64)
     lower, upper = motion_fields(operators, region, block, motion, frame.scale)
@@ -166,6 +169,33 @@ def mesh_columns(points: NDArray[np.integer], vectors: NDArray[np.floating], fac
 
     Mesh points that the motion basis does not know stay still; the fields pass over them.
     """
-    columns = np.zeros((len(vectors), len(canonical_face()), 2))
-    columns[:, points] = face.pose.project_vectors(vectors)[..., :2]
-    return columns
+    everywhere = np.zeros((len(vectors), len(canonical_face()), 3))
+    everywhere[:, points] = vectors
+    _swell_as_thick(everywhere, face)
+    moving: Points = np.zeros((*everywhere.shape[:2], 2))
+    moving[:, points] = face.pose.project_vectors(everywhere[:, points])[..., :2]
+    return moving
+
+
+def _swell_as_thick(vectors: Points, face: Face) -> None:
+    """Thin lips get thicker and thinner by less than thick ones: scale how outer lips move against inner ones."""
+    for outer, inner, share in zip(OUTER_LIPS, INNER_LIPS, lip_thickness(face), strict=True):
+        middle = list(inner[1:-1])
+        swelling = vectors[:, list(outer[1:-1]), 1] - vectors[:, middle, 1]
+        vectors[:, list(outer[1:-1]), 1] = vectors[:, middle, 1] + min(1.0, share) * swelling
+
+
+def lip_thickness(face: Face) -> tuple[float, float]:
+    """Area of the upper and of the lower lip over that of the canonical face's, as a smile stretches lips thin."""
+    seen, usual = face.pose.to_canonical(face.landmarks), canonical_face()
+
+    def area(points: NDArray[np.float32], outer: tuple[int, ...], inner: tuple[int, ...]) -> float:
+        left, right = mesh.OUTER_CORNERS
+        thickness = np.abs(points[list(outer[3:-3]), 1] - points[list(inner[3:-3]), 1]).mean()
+        return float(thickness * (points[right, 0] - points[left, 0]))
+
+    upper, lower = (
+        float(np.clip(area(seen, *lip) / area(usual, *lip), 0.4, 1.3))
+        for lip in zip(OUTER_LIPS, INNER_LIPS, strict=True)
+    )
+    return upper, lower

@@ -33,6 +33,18 @@ BITE_LOWER_IOD, BITE_UPPER_IOD = 0.020, 0.026
 """For f and v the lower lip comes down from the closed line by the first, the upper lip goes up by the second, IOD: the
 teeth show and reach over the lower lip."""
 BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
+ROUNDING = (0.010, 0.060)
+"""Mouths narrower than at rest by the first are rounded a little, by the second fully, IOD. The measured motion
+purses lips less than people expect to see, because the training's speaker hardly does."""
+NARROWED_BY_OPENING = 0.09
+"""How much narrower a mouth gets per unit of opening without being rounded."""
+ROUNDED_IN = 0.16
+"""Part of their distance from the middle that fully rounded lips lose, besides what the motion says."""
+WIDEST_ROUNDED = 1.2
+"""Wide mouths are drawn in more, up to this factor."""
+ROUNDED_UPPER_IOD, ROUNDED_LOWER_IOD, ROUNDED_FORWARD_IOD = 0.018, 0.004, 0.05
+"""How much thicker both lips get and how far they come forward: what they lose in width they gain here. In the
+measured motion the lower lip swells already."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +70,11 @@ class Style:
     """How one face puts the basis's motion on. Immutable."""
 
     def __init__(self, basis: MotionBasis, face: Face) -> None:
-        self.gain = EXAGGERATION * _mouth_size(face) * _calm(face.pose.yaw)
+        self.gain = EXAGGERATION * _mouth_size(face) * _calm(face.yaw)
         gaps = _gap_operator(basis.points, basis.vectors)
         self._gap = gaps.mean(axis=0).astype(np.float32)
+        self._width = _width_operator(basis.points, basis.vectors)
+        self._rounding = float(np.clip(_mouth_width(face), 0.7, WIDEST_ROUNDED))
         # The least change of coefficients that leaves no gap anywhere between the lips: c - P c.
         inverse = np.linalg.inv(gaps @ gaps.T + 1e-3 * np.trace(gaps @ gaps.T) / len(gaps) * np.eye(len(gaps)))
         self._closing = (gaps.T @ inverse @ gaps).astype(np.float32)
@@ -69,6 +83,7 @@ class Style:
         """The mouth for one frame of a :class:`~lipstream.engines.portrait.motion.Motion`."""
         awake = _between(speech, SPEAKING)
         bite = awake * _between(lip_bite, BITING)
+        rounded = awake * self._rounding * self._roundness(coefficients)
         motion = coefficients * np.float32(awake * self.gain)
         motion = motion * np.float32(_limit(float(self._gap @ motion)))
         touch = max(_between(closed, CLOSING), bite)
@@ -77,14 +92,21 @@ class Style:
         if gap < PRESSED_GAP_IOD:
             motion = motion - np.float32(1 - PRESSED_GAP_IOD / gap) * (self._closing @ motion)
             gap = PRESSED_GAP_IOD
-        return MouthPose(
-            np.append(motion, np.float32(bite)), gap + bite * BITE_GAP_IOD, bite, awake * tongue * (1 - touch)
-        )
+        weights = np.append(motion, np.array([bite, rounded], np.float32))
+        return MouthPose(weights, gap + bite * BITE_GAP_IOD, bite, awake * tongue * (1 - touch))
+
+    def _roundness(self, coefficients: Floats) -> float:
+        """0…1: how much lips are pursed beyond what an opening jaw draws in."""
+        narrowed = -float(self._width @ coefficients) - NARROWED_BY_OPENING * float(self._gap @ coefficients)
+        start, full = ROUNDING  # linear: anything steeper makes lips jerk
+        return float(np.clip((narrowed - start) / (full - start), 0, 1))
 
 
 def motion_vectors(basis: MotionBasis) -> tuple[NDArray[np.int64], Floats]:
-    """Mesh points and (columns, points, 3) displacement vectors, IOD: those of the basis, then the bite of f and v."""
-    return basis.points, np.concatenate([basis.vectors, _bite(basis.points)[None]]).astype(np.float32)
+    """Mesh points and (columns, points, 3) displacement vectors, IOD: those of the basis, the bite of f and v, and the
+    rounding of oo and w."""
+    added = np.stack([_bite(basis.points), _rounding(basis.points)])
+    return basis.points, np.concatenate([basis.vectors, added]).astype(np.float32)
 
 
 def _bite(points: NDArray[np.int64]) -> Floats:
@@ -101,6 +123,27 @@ def _bite(points: NDArray[np.int64]) -> Floats:
         of_lip = np.isin(points, lips)
         vector[of_lip, 1] = shift * middle[of_lip]
     return vector
+
+
+def _rounding(points: NDArray[np.int64]) -> Floats:
+    """Pursed lips: narrower, thicker and further forward; the gap between them stays."""
+    vector = np.zeros((len(points), 3), np.float32)
+    x = canonical_face()[points, 0]
+    middle = np.clip(1 - (x / 0.42) ** 2, 0, 1)
+    lips = np.isin(points, mesh.LIPS)
+    vector[lips, 0] = -ROUNDED_IN * x[lips]
+    vector[lips, 2] = -ROUNDED_FORWARD_IOD * middle[lips]
+    for outer, shift in ((mesh.OUTER_UPPER_LIP, -ROUNDED_UPPER_IOD), (mesh.OUTER_LOWER_LIP, ROUNDED_LOWER_IOD)):
+        of_lip = np.isin(points, outer)
+        vector[of_lip, 1] = shift * middle[of_lip]
+    return vector
+
+
+def _width_operator(points: NDArray[np.int64], vectors: Floats) -> Floats:
+    """(K,): coefficients → change of the mouth's width, IOD."""
+    left, right = (int(np.flatnonzero(points == corner)[0]) for corner in mesh.OUTER_CORNERS)
+    width: Floats = vectors[:, right, 0] - vectors[:, left, 0]
+    return width
 
 
 def _gap_operator(points: NDArray[np.int64], vectors: Floats) -> NDArray[np.float64]:
@@ -120,9 +163,14 @@ def _gap_operator(points: NDArray[np.int64], vectors: Floats) -> NDArray[np.floa
 
 def _mouth_size(face: Face) -> float:
     """Width of this mouth over that of the canonical face: small mouths move less. Smiles do not count as large."""
+    return float(np.clip(_mouth_width(face), 0.75, 1.0))
+
+
+def _mouth_width(face: Face) -> float:
+    """Width of this mouth over that of the canonical face."""
     seen, usual = face.pose.to_canonical(face.landmarks), canonical_face()
     left, right = mesh.OUTER_CORNERS
-    return float(np.clip((seen[right, 0] - seen[left, 0]) / (usual[right, 0] - usual[left, 0]), 0.75, 1.0))
+    return float((seen[right, 0] - seen[left, 0]) / (usual[right, 0] - usual[left, 0]))
 
 
 def _calm(yaw: float) -> float:

@@ -9,6 +9,8 @@ OUTER_UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 OUTER_LOWER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
 INNER_UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 INNER_LOWER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+LIPS = tuple({*OUTER_UPPER_LIP, *OUTER_LOWER_LIP, *INNER_UPPER_LIP, *INNER_LOWER_LIP})
+"""Each of these points once."""
 OUTER_CORNERS = (61, 291)
 INNER_CORNERS = (78, 308)
 
@@ -19,6 +21,9 @@ CHIN_PAD = (18, 200, 199, 175)
 CHIN_TIP = 152
 BELOW_CHIN = (149, 176, 148, 152, 377, 400, 378)
 """The part of the jaw with neck below it: where the neck is held still some way down."""
+
+FOLDS = ((203, 206, 216, 212, 202, 210), (423, 426, 436, 432, 422, 430))
+"""Along the folds that a smile makes, from the wings of the nose down to beside the chin."""
 
 RIGID = (
     *(1, 2, 4, 5, 6, 168, 195, 197),  # nose, from below its tip to the bridge

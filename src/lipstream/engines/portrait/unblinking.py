@@ -20,9 +20,16 @@ PIXELS_PER_IOD = 64
 """Size at which faces are looked at, so that large and small pictures compare."""
 BRIDGE_WIDTH, BRIDGE_ABOVE, BRIDGE_BELOW = 0.13, 0.22, 0.42
 """Where the bridge of glasses may be: half width, and how far above and below the point between the eyes, IOD."""
-BRIDGE_STEP = 0.16
-"""An edge right across the nose that is stronger, relative to the skin's brightness, belongs to glasses. Bare noses
-have up to .09, dark rims .35 to .75."""
+LINE_ROWS = 4
+"""A rim is told from what is this many rows above and below it."""
+BRIDGE_LINE = 0.16
+"""A line right across the nose that differs more in lightness, relative to the skin's, belongs to glasses. Bare noses
+have up to .06, dark rims .30 to .78."""
+BRIDGE_TINT = 4.0
+"""The same for its colour, CIELAB a* and b*: bare noses have up to 3, in poor
+pictures too; rims of metal, white or any colour mostly 8 to 46."""
+NOISE = 3.0
+"""A tint counts from where it is this many times what it is on half of all rows: less is noise of a poor picture."""
 LEVEL_RANGE = 3
 """Grey levels that a surface without any texture may vary by."""
 FLAT_SHARE = 0.18
@@ -32,13 +39,14 @@ FLAT_SHARE = 0.18
 
 def must_not_blink(picture: Pixels, landmarks: Points, frame: Frame) -> bool:
     """Whether a (height, width, 3) BGR picture with mesh points (468, 2) wears glasses or is a flat drawing."""
-    return bridge_step(picture, landmarks, frame) > BRIDGE_STEP or flat_share(picture, landmarks, frame) > FLAT_SHARE
+    line, tint = bridge_line(picture, landmarks, frame)
+    return line > BRIDGE_LINE or tint > BRIDGE_TINT or flat_share(picture, landmarks, frame) > FLAT_SHARE
 
 
-def bridge_step(picture: Pixels, landmarks: Points, frame: Frame) -> float:
-    """The strongest edge that crosses the whole nose between the eyes, relative to the brightness there.
+def bridge_line(picture: Pixels, landmarks: Points, frame: Frame) -> tuple[float, float]:
+    """The strongest line that crosses the whole nose between the eyes: in lightness, relative to it, and in colour.
 
-    Rims as light as the skin are missed, and so are heads turned so far that the nose hides half of the bridge.
+    Rims of the skin's own colour are missed, and light ones in black-and-white pictures.
     """
     across = np.arange(-BRIDGE_WIDTH, BRIDGE_WIDTH, 1 / PIXELS_PER_IOD)
     down = np.arange(-BRIDGE_ABOVE, BRIDGE_BELOW, 1 / PIXELS_PER_IOD)
@@ -46,12 +54,17 @@ def bridge_step(picture: Pixels, landmarks: Points, frame: Frame) -> float:
     places = landmarks[BETWEEN_EYES] + at * frame.scale
     low = np.maximum(np.floor(places.min(axis=(0, 1))).astype(int) - 2, 0)
     high = np.ceil(places.max(axis=(0, 1))).astype(int) + 3
-    grey = cv2.cvtColor(picture[low[1] : high[1], low[0] : high[0]], cv2.COLOR_BGR2GRAY)
-    grey = cv2.GaussianBlur(grey, (0, 0), max(0.3, 0.5 * frame.scale / PIXELS_PER_IOD))
+    near = cv2.GaussianBlur(
+        picture[low[1] : high[1], low[0] : high[0]], (0, 0), max(0.3, 0.5 * frame.scale / PIXELS_PER_IOD)
+    )
     x, y = (np.ascontiguousarray(p) for p in (places - low).astype(np.float32).transpose(2, 0, 1))
-    nose = cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
-    step = np.median(nose[2:] - nose[:-2], axis=1)
-    return float(np.abs(step).max() / (np.median(nose) + 10.0))
+    nose = cv2.remap(near, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32) / 255
+    lab = cv2.cvtColor(nose, cv2.COLOR_BGR2LAB).astype(np.float64)
+    around = (lab[2 * LINE_ROWS :] + lab[: -2 * LINE_ROWS]) / 2
+    line = np.median(lab[LINE_ROWS:-LINE_ROWS] - around, axis=1)
+    lightness = float(np.abs(line[:, 0]).max() / (np.median(lab[..., 0]) + 8.0))
+    tint = np.hypot(line[:, 1], line[:, 2])
+    return lightness, float(tint.max() - NOISE * np.median(tint))
 
 
 def flat_share(picture: Pixels, landmarks: Points, frame: Frame) -> float:
