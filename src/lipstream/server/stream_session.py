@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from typing import TypeAlias
 
 from fastapi import WebSocket
 
@@ -46,6 +48,8 @@ logger = logging.getLogger(__name__)
 GIVEN_UP_SECONDS = 0.5
 """A stream that is drawn so late has its clock moved instead of hurrying after it: players wait either way."""
 
+_Made: TypeAlias = tuple[tuple[Event, ...], MediaPacket]
+
 
 @dataclass
 class Prepared:
@@ -55,6 +59,8 @@ class Prepared:
     engine: str
     lookahead: Fraction
     stream: LiveStream
+    patience: Fraction
+    """How long a due frame may wait for speech, seconds."""
     writer: MediaWriter
 
 
@@ -178,18 +184,18 @@ class StreamSession:
         loop = asyncio.get_running_loop()
         settings = self._service.settings
         fps, lead = float(self._stream.fps), settings.live_lead_ms / 1000
-        begun = self._heard_at = loop.time()
+        begun = self._heard_at = wanted = loop.time()
         start, index, said = begun - lead, 0, 0
         while True:
-            await asyncio.sleep(start + index / fps - loop.time())
-            events, packet = await self._service.live.run(self._make)
+            due = start + index / fps
+            await asyncio.sleep(due - loop.time())
+            wanted, (events, packet) = await self._next_frame(max(due, wanted), due + float(self._prepared.patience))
             now = loop.time()
-            self._lag = max(0.0, now - max(start + index / fps, begun))
+            self._lag = max(0.0, now - wanted)
             start += self._lag if self._lag > GIVEN_UP_SECONDS else 0.0
             for event in events:
                 self._outbox.add_text(event_message(event).model_dump_json())
             self._outbox.add_frame(packet)
-            self._made.set()
             self._service.metrics.live_lateness.observe(self._lag)
             self._service.metrics.live_frames.inc()
             index += 1
@@ -198,9 +204,27 @@ class StreamSession:
                 self._outbox.add_text(self._stats().model_dump_json())
             self._check_age(now, begun)
 
-    def _make(self) -> tuple[tuple[Event, ...], MediaPacket]:
-        """One frame, on a worker thread."""
+    async def _next_frame(self, wanted: float, latest: float) -> tuple[float, _Made]:
+        """The next frame, ``wanted`` from that moment of the loop's clock on, and since when it really could be made.
+
+        It waits until ``latest`` for speech that is a little late: the lead pays for it, not the speaker.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            left = latest - loop.time()
+            self._inbox.mark()
+            made = await self._service.live.run(partial(self._make, may_wait=left > 0))
+            self._made.set()
+            if made:
+                return wanted, made
+            await self._inbox.news(left)
+            wanted = loop.time()
+
+    def _make(self, *, may_wait: bool) -> _Made | None:
+        """One frame, on a worker thread; None when it is better to wait for speech."""
         self._inbox.carry_out()
+        if may_wait and self._stream.awaits_speech:
+            return None
         moment = self._stream.advance()
         return moment.events, self._writer.write(moment.patch, moment.audio, key=self._outbox.broken)
 
