@@ -22,7 +22,6 @@ from lipstream.engines.base import Actor
 from lipstream.errors import LipstreamError, SessionError
 from lipstream.live import Event, LiveStream
 from lipstream.media.fragments import MediaPacket, MediaWriter
-from lipstream.media.pcm import PcmReader
 from lipstream.server import base64_text
 from lipstream.server.service import Service
 from lipstream.server.stream_messages import (
@@ -76,7 +75,7 @@ class StreamSession:
         self._writer = prepared.writer
         self._inbox = Inbox(prepared.stream)
         self._outbox = Outbox(prepared.stream.fps)
-        self._pcm = PcmReader(start.audio.encoding, start.audio.channels)
+        self._speech = start.audio.reader()
         self._made = asyncio.Event()
         self._heard_at = 0.0
         self._lag = 0.0
@@ -154,11 +153,11 @@ class StreamSession:
         elif isinstance(message, AudioChunk):
             await self._feed(await asyncio.to_thread(base64_text.decode, message.audio, "audio"))
         elif isinstance(message, AudioEnd):
-            self._pcm.clear()
+            self._speech.clear()
             await self._room()
             self._inbox.end()
         elif isinstance(message, Interrupt):
-            self._pcm.clear()
+            self._speech.clear()
             await self._room(for_speech=False)
             self._inbox.interrupt()
             self._outbox.drop_frames()
@@ -170,7 +169,7 @@ class StreamSession:
     async def _feed(self, data: bytes) -> None:
         await self._room()
         large = len(data) > base64_text.PIECE
-        self._inbox.feed(await asyncio.to_thread(self._pcm.read, data) if large else self._pcm.read(data))
+        self._inbox.feed(await asyncio.to_thread(self._speech.read, data) if large else self._speech.read(data))
 
     async def _room(self, *, for_speech: bool = True) -> None:
         while self._inbox.crowded or (for_speech and self._inbox.full):

@@ -102,7 +102,7 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
         limit = SizeLimit(service.settings.live_max_pixels, start.video.width)
         actor = studio.live_actor(_image(service, start), start.engine, limit)
         fps = frame_rate(start.video.fps)
-        audio = AudioFormat(start.audio.sample_rate, start.audio.channels)
+        audio = start.audio.format
         stream = LiveStream(
             actor,
             audio,
