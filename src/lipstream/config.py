@@ -89,6 +89,12 @@ class Settings(BaseSettings):
         default=16, ge=0, le=10_000, description="Messages that may wait on one WebSocket while its job runs."
     )
 
+    connection_idle_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="A `/ws/lipsync` connection on which nothing is asked for so long is closed, seconds.",
+    )
+
     max_message_bytes: int = Field(
         default=160 * MIB,
         ge=1024,
