@@ -62,7 +62,8 @@ class OpusReader:
             frames = self._codec.decode(av.Packet(packet))
         except (av.FFmpegError, ValueError) as error:
             raise _not_opus() from error
-        return np.concatenate([frame.to_ndarray().reshape(-1, self._channels) for frame in frames]).astype(np.int16)
+        nothing = np.zeros((0, self._channels), np.int16)
+        return np.concatenate([nothing, *(frame.to_ndarray().reshape(-1, self._channels) for frame in frames)])
 
     def clear(self) -> None:
         """An utterance is over. The sender's encoder goes on, so nothing is forgotten."""
