@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-import urllib.request
 
-from benchmarks.live.ground import FPS, Server, next_media, speak_for_ever, speech
+from benchmarks.live.ground import FPS, Server, next_media, process_metric, speak_for_ever, speech
 from benchmarks.live.latencies import sound_end
 from lipstream.client import connect
 
@@ -25,8 +24,8 @@ async def soak(server: Server, picture: bytes, minutes: float) -> dict[str, floa
             if end:
                 behind.append((frames - 1) / float(FPS) - end / session.ready["audio_rate"])
             if frames == 60 * FPS:
-                before = await asyncio.to_thread(resident_bytes, server)
-        grown = await asyncio.to_thread(resident_bytes, server) - before
+                before = await asyncio.to_thread(process_metric, server, "resident_memory_bytes")
+        grown = await asyncio.to_thread(process_metric, server, "resident_memory_bytes") - before
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
     minute = int(60 * FPS)
@@ -37,10 +36,3 @@ async def soak(server: Server, picture: bytes, minutes: float) -> dict[str, floa
         "clock_drift_ms": round((statistics.median(late[-minute:]) - statistics.median(late[:minute])) * 1000, 1),
         "memory_grown_mb": round(grown / 2**20, 1),
     }
-
-
-def resident_bytes(server: Server) -> float:
-    """Memory of the server."""
-    with urllib.request.urlopen(server.url("/metrics")) as answer:
-        lines = answer.read().decode().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("process_resident_memory_bytes "))

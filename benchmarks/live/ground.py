@@ -78,6 +78,13 @@ def wait_for_engines(port: int) -> tuple[str, ...]:
     raise RuntimeError("the server does not get ready")
 
 
+def process_metric(server: Server, name: str) -> float:
+    """What Prometheus' client knows about the server's process, such as ``cpu_seconds_total``."""
+    with urllib.request.urlopen(server.url("/metrics")) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"process_{name} "))
+
+
 def sample_picture() -> bytes:
     """The bundled portrait, 512 × 512."""
     return ModelStore().path(SAMPLE_PORTRAIT).read_bytes()
@@ -106,11 +113,11 @@ async def next_media(session: StreamSession) -> Media:
     raise RuntimeError("the session ended")
 
 
-async def speak_for_ever(session: StreamSession, jitter: float = 0.0) -> None:
-    """Speech in real time, in small chunks, each up to ``jitter`` seconds late."""
+async def speak_for_ever(session: StreamSession, *, jitter: float = 0.0, ahead: float = 0.0) -> None:
+    """Speech in real time, in small chunks, each up to ``jitter`` seconds late; the first ``ahead`` seconds at once."""
     pcm, rate = speech()
     chunk = int(rate * CHUNK_SECONDS)
-    begin, sent = time.perf_counter(), 0
+    begin, sent = time.perf_counter() - ahead, 0
     while True:
         start = sent % (len(pcm) - chunk)
         await session.send(pcm[start : start + chunk, 0])

@@ -69,7 +69,7 @@ async def barge_in(session: StreamSession) -> float:
 async def starved_with_jitter(url: str, picture: bytes) -> int:
     """Frames that were idled for a sender whose chunks come up to :data:`JITTER_SECONDS` late."""
     async with connect(url, image=picture, engine="portrait", sample_rate=speech()[1]) as session:
-        speaking = asyncio.create_task(speak_for_ever(session, JITTER_SECONDS))
+        speaking = asyncio.create_task(speak_for_ever(session, jitter=JITTER_SECONDS))
         while (stats := await media_until(session, "stats"))["at_ms"] < JITTER_TALK_SECONDS * 1000:
             pass
         speaking.cancel()
