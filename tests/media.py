@@ -8,6 +8,8 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.codec import CodecContext
 from numpy.typing import NDArray
 
 
@@ -35,6 +37,24 @@ def mp3_bytes(samples: NDArray[np.float32], rate: int, repeat: int = 1) -> bytes
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return file.getvalue()
+
+
+def opus_packets(samples: NDArray[np.float32], rate: int, frame_ms: float = 20) -> list[bytes]:
+    """(n, channels) in [-1, 1] at a rate that Opus takes, as bare packets of ``frame_ms``."""
+    codec = CodecContext.create("libopus", "w")
+    assert isinstance(codec, AudioCodecContext)
+    layout = ("mono", "stereo")[samples.shape[1] - 1]
+    codec.sample_rate, codec.layout, codec.format, codec.bit_rate = rate, layout, "s16", 64_000
+    codec.options = {"frame_duration": f"{frame_ms:g}"}
+    codec.open()
+    pcm = (samples * 32_767).astype(np.int16)
+    packets = []
+    for start in range(0, len(pcm) - codec.frame_size + 1, codec.frame_size):
+        piece = pcm[start : start + codec.frame_size].reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="s16", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        packets += [bytes(packet) for packet in codec.encode(frame)]
+    return packets
 
 
 def noisy_vowels(seconds: float, rate: int = 16_000) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from lipstream.engines.base import Actor
 from lipstream.engines.portrait.engine import PortraitEngine
 from lipstream.idle import IdleMotion
-from lipstream.live import AudioFormat, LiveStream, Moment, SpeechEnded, SpeechInterrupted, SpeechStarted
+from lipstream.live import CUSHION, AudioFormat, LiveStream, Moment, SpeechEnded, SpeechInterrupted, SpeechStarted
 from lipstream.media.clock import frame_count
+from lipstream.media.resample import Resampler
 from lipstream.session import Session
 from tests.speakers import LOOKAHEAD, BrightActor
 
@@ -331,17 +333,127 @@ def test_a_living_head_keeps_moving_while_it_waits(small_actor: Actor) -> None:
     assert any((frames[0] != frame).any() for frame in frames[1:])
 
 
-def test_the_engines_lookahead_is_enough(
-    small_actor: Actor, portrait_engine: PortraitEngine, sample_speech: NDArray[np.float32]
+@dataclass
+class Timing:
+    """What a sender in real time and a caller with patience came to, on a clock of their own; times in seconds."""
+
+    stream: LiveStream
+    patience: float
+    arrivals: list[tuple[float, NDArray[np.int16]]]
+    """When each chunk comes, in order."""
+    due: float
+    """When the first moment is due."""
+    shown: list[float] = field(default_factory=list)
+    """When each moment was drawn."""
+    speaking: list[bool] = field(default_factory=list)
+
+    def run(self, moments: int) -> None:
+        """As the server does it."""
+        now, waiting = self.due, list(self.arrivals)
+        for index in range(moments):
+            due = self.due + index / float(self.stream.fps)
+            now = max(now, due)
+            while True:
+                while waiting and waiting[0][0] <= now:
+                    self.stream.feed(waiting.pop(0)[1])
+                if not self.stream.awaits_speech or now >= due + self.patience:
+                    break
+                now = min(waiting[0][0] if waiting else math.inf, due + self.patience)
+            self.speaking.append(self.stream.advance().speaking)
+            self.shown.append(now)
+
+    @property
+    def first_frame(self) -> float:
+        """When the first talking frame was drawn."""
+        return self.shown[self.speaking.index(True)]
+
+
+def late_chunks(
+    pcm: NDArray[np.int16], rate: int, chunk: float, delays: list[float]
+) -> list[tuple[float, NDArray[np.int16]]]:
+    """A sender in real time who begins at 0; chunk i comes ``delays[i]`` too late, in order."""
+    size, arrivals = int(chunk * rate), list[tuple[float, NDArray[np.int16]]]()
+    for index, start in enumerate(range(0, len(pcm), size)):
+        before = arrivals[-1][0] if arrivals else 0.0
+        arrivals.append((max(before, start / rate + delays[index % len(delays)]), pcm[start : start + size]))
+    return arrivals
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rate=st.sampled_from([8_000, 16_000, 44_100]),
+    fps=st.sampled_from([Fraction(10), Fraction(24_000, 1001), Fraction(25), Fraction(60)]),
+    chunk=st.sampled_from([0.005, 0.02, 0.06, 0.1, 0.24]),
+    delays=st.lists(st.floats(0, float(CUSHION)), min_size=1, max_size=20),
+    patience=st.sampled_from([Fraction(0), Fraction(1, 50), Fraction(2, 25), Fraction(1, 5)]),
+    due=st.floats(-0.2, 0),
+)
+def test_a_sender_within_the_cushion_never_makes_the_mouth_wait(
+    rate: int, fps: Fraction, chunk: float, delays: list[float], patience: Fraction, due: float
 ) -> None:
-    """A sender exactly in real time never starves the stream."""
-    pcm = (sample_speech * 32_767).astype(np.int16)[:, None]
-    lookahead = portrait_engine.lookahead
-    stream = LiveStream(small_actor, AudioFormat(16_000, 1), Fraction(25), lookahead=lookahead, cushion=Fraction(1, 50))
-    for start in range(0, 64_000, 640):
-        stream.feed(pcm[start : start + 640])
-        stream.advance()
+    stream = LiveStream(BrightActor(), AudioFormat(rate, 1), fps, lookahead=LOOKAHEAD, patience=patience)
+    timing = Timing(stream, float(patience), late_chunks(ramp(0, 2 * rate), rate, chunk, [0.0, *delays]), due)
+    timing.run(int(1.5 * fps))
+    assert any(timing.speaking)
     assert stream.starved == 0
+    # Lookahead in whole blocks of 20 ms and in chunks, what patience does not cover, the grid of frames, and delays.
+    grid = 1 / float(fps) if patience <= CUSHION else max(0.0, 1 / float(fps) - float(patience - CUSHION))
+    uncovered = max(0.0, float(CUSHION - patience))
+    assert timing.first_frame <= 0.104 + 0.02 + uncovered + chunk + max(delays) + grid + 1e-6
+
+
+def test_patience_covers_lateness_and_no_more() -> None:
+    """A sender who is later than the cushion and the patience left make the mouth wait, and it goes on by itself."""
+    stream = LiveStream(
+        BrightActor(), AudioFormat(16_000, 1), Fraction(25), lookahead=LOOKAHEAD, patience=Fraction(2, 25)
+    )
+    delays = [0.0] * 20 + [0.15] + [0.0] * 1000
+    timing = Timing(stream, 0.08, late_chunks(ramp(0, 32_000), 16_000, 0.02, delays), -0.013)
+    timing.run(40)
+    assert 1 <= stream.starved <= 4
+    assert max(shown - (-0.013 + index / 25) for index, shown in enumerate(timing.shown)) <= 0.08 + 1e-9
+    assert timing.speaking[-5:] == [True] * 5
+
+
+def test_nobody_waits_for_speech_that_is_over_or_has_hardly_begun() -> None:
+    stream = LiveStream(
+        BrightActor(), AudioFormat(16_000, 1), Fraction(25), lookahead=LOOKAHEAD, patience=Fraction(2, 25)
+    )
+    assert not stream.awaits_speech
+    stream.feed(ramp(0, 320))
+    assert not stream.awaits_speech, "most of the lookahead is missing"
+    for _ in range(4):
+        stream.feed(ramp(320, 320))
+    assert stream.awaits_speech, "100 of 120 ms are there"
+    stream.end()
+    assert not stream.awaits_speech
+    while not stream.quiet:
+        stream.advance()
+    for _ in range(10):
+        stream.feed(ramp(0, 320))
+    assert stream.advance().speaking
+    assert stream.advance().speaking
+    assert stream.advance().speaking
+    assert stream.awaits_speech, "it speaks, and the next frame lacks speech"
+    stream.interrupt()
+    assert not stream.awaits_speech
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 44_100])
+@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30_000, 1001), Fraction(60)])
+def test_the_engines_lookahead_is_enough(
+    small_actor: Actor, portrait_engine: PortraitEngine, sample_speech: NDArray[np.float32], rate: int, fps: Fraction
+) -> None:
+    """A sender who is up to 40 ms late now and then never starves the stream."""
+    speech = Resampler(16_000, rate).push(sample_speech)
+    pcm = (speech * 32_767).astype(np.int16)[: 3 * rate, None]
+    stream = LiveStream(
+        small_actor, AudioFormat(rate, 1), fps, lookahead=portrait_engine.lookahead, patience=Fraction(2, 25)
+    )
+    timing = Timing(stream, 0.08, late_chunks(pcm, rate, 0.02, [0.0, 0.04, 0.0, 0.02, 0.04]), -0.01)
+    timing.run(int(2.5 * fps))
+    assert stream.starved == 0
+    assert timing.first_frame < 0.2
 
 
 @pytest.mark.slow

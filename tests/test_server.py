@@ -291,6 +291,29 @@ def test_a_client_that_vanishes_with_messages_waiting(small_server: LiveServer, 
     wait_until(lambda: small_server.metric("lipstream_jobs_running") == 0, "the job stopped", STOP_SECONDS)
 
 
+def test_a_connection_that_is_of_no_use_is_closed_with_a_reason(media: Media) -> None:
+    """Not while a job runs, however long it takes, and not while questions come."""
+    settings = Settings(workers=1, connection_idle_seconds=0.5)
+    with (
+        running_server(settings) as live,
+        connect(live.websocket_url(), max_size=None) as websocket,
+        connect(live.websocket_url()) as silent,
+    ):
+        for _ in range(4):
+            time.sleep(0.2)
+            assert answer(websocket, "no JSON")["code"] == "bad_json"
+        begin = time.monotonic()
+        check_success(answer(websocket, message(media.portrait, wav_bytes(noisy_vowels(15), RATE))), frames=375)
+        assert time.monotonic() - begin > 0.5, "the job is long enough to show anything"
+        for connection in (websocket, silent):
+            with pytest.raises(ConnectionClosedError) as caught:
+                receive(connection)
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1008
+            assert caught.value.rcvd.reason.startswith("connection_idle: ")
+        wait_until(lambda: live.metric("lipstream_websocket_connections") == 0, "both are gone", STOP_SECONDS)
+
+
 def start_long_job(websocket: ClientConnection, media: Media) -> None:
     """Returns when it is at work."""
     websocket.send(message(media.portrait, media.long_speech, progress=True))

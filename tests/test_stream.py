@@ -30,7 +30,7 @@ from lipstream.config import Settings
 from lipstream.errors import LipstreamError
 from lipstream.server.stream_messages import MAX_RATE
 from tests.live_server import LiveServer, running_server, wait_until
-from tests.media import noisy_vowels
+from tests.media import noisy_vowels, opus_packets
 
 RATE = 16_000
 PATIENCE = 30.0
@@ -311,6 +311,33 @@ def test_a_sender_in_real_time_is_not_cut_to_pieces(
     run(talk())
 
 
+def test_opus_is_taken_packet_by_packet(server: LiveServer, portrait: bytes) -> None:
+    """What is no packet is told and left out; the tone before and after it is heard."""
+    tone = (0.3 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)).astype(np.float32)[:, None]
+    packets = opus_packets(tone, RATE)
+
+    async def talk() -> None:
+        async with connect(stream_url(server), image=portrait, encoding="opus", container="mjpeg") as session:
+            assert session.ready["audio_rate"] == 48_000
+            for number, packet in enumerate(packets):
+                await session.send(packet)
+                if number == 20:
+                    with pytest.raises(LipstreamError, match="Opus"):
+                        await session.send(b"")
+                    await session._put(b"\xff\x3f")
+                    error, _ = await until(session, "error")
+                    assert (error["code"], error["fatal"]) == ("not_opus", False)
+            await session._put(json.dumps({"type": "audio", "audio": base64.b64encode(packets[-1]).decode()}))
+            await session.end()
+            ended, media = await until(session, "speech.ended")
+        assert ended["duration_ms"] == 20 * (len(packets) + 1)
+        heard = np.concatenate([pcm_of(item)[2] for item in media])
+        heard = trimmed(heard)[4_800:43_200]
+        assert abs(np.argmax(np.abs(np.fft.rfft(heard))) * 48_000 / len(heard) - 300) < 5
+
+    run(talk())
+
+
 def test_pings_are_answered(server: LiveServer, portrait: bytes) -> None:
     async def talk() -> None:
         async with raw(server, image=picture(portrait)) as websocket:
@@ -554,6 +581,7 @@ BAD_STARTS: list[tuple[str | bytes, str]] = [
     ('{"type": "session.start", "avatar": "x", "audio": {"sample_rate": 7999}}', "bad_field"),
     ('{"type": "session.start", "avatar": "x", "audio": {"sample_rate": "16000"}}', "bad_field"),
     ('{"type": "session.start", "avatar": "x", "audio": {"channels": 3}}', "bad_field"),
+    ('{"type": "session.start", "avatar": "x", "audio": {"encoding": "mp3"}}', "bad_field"),
     ('{"type": "session.start", "avatar": "x", "engine": "wav3lip"}', "bad_field"),
     ('{"type": "session.start", "image": "bm90IGFuIGltYWdl"}', "not_an_image"),
 ]

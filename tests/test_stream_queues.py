@@ -92,6 +92,23 @@ def test_orders_are_limited() -> None:
     assert not inbox.crowded
 
 
+def test_news_are_orders_that_came_since() -> None:
+    async def wait() -> None:
+        inbox = Inbox(stream())
+        loop = asyncio.get_running_loop()
+        for order in (inbox.end, inbox.interrupt, lambda: inbox.feed(samples(0.02))):
+            order()
+            await inbox.news(60)  # at once
+            inbox.mark()
+            begin = loop.time()
+            await inbox.news(0.01)
+            assert loop.time() - begin >= 0.009, "nothing came"
+            loop.call_later(0.01, order)
+            await inbox.news(60)
+
+    run(wait())
+
+
 def packet(number: int, *, key: bool = False) -> MediaPacket:
     return MediaPacket(number.to_bytes(4, "big"), key)
 

@@ -27,6 +27,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
 
 from lipstream.errors import LipstreamError
+from lipstream.media.opus import packet_duration
 
 SEND_AHEAD_MS = 30_000.0
 """Speech that may wait in the server: an interrupt never queues behind more than this."""
@@ -62,11 +63,12 @@ class Event:
 class StreamSession:
     """A session that is ready. Made by :func:`connect`; iterate it to receive, in one task at a time."""
 
-    def __init__(self, websocket: ClientConnection, ready: Event, bytes_per_second: float) -> None:
+    def __init__(self, websocket: ClientConnection, ready: Event, bytes_per_second: float | None) -> None:
+        """Use :func:`connect`. ``bytes_per_second`` is None for Opus, which is not cut."""
         self.ready = ready
         """``session.ready``: codec, size, rates, latencies."""
         self._websocket = websocket
-        self._milliseconds_per_byte = 1000 / bytes_per_second
+        self._bytes_per_second = bytes_per_second
         self._limit = min(SEND_AHEAD_MS, ready["buffer_ms"] / 3)
         self._ahead = 0.0  # milliseconds of speech the server holds, as far as we know
         self._items: deque[Media | Event] = deque()
@@ -83,16 +85,23 @@ class StreamSession:
     async def send(self, pcm: bytes | NDArray[np.int16] | NDArray[np.float32]) -> None:
         """More speech of the current utterance, in the encoding of the session; the first piece begins one.
 
-        Waits while the server holds plenty. Raises :class:`LipstreamError` when the session is over.
+        Of Opus, one packet at a time. Waits while the server holds plenty. Raises :class:`LipstreamError` when the
+        session is over, and for what is not Opus (``not_opus``).
         """
         data = pcm if isinstance(pcm, bytes) else np.ascontiguousarray(pcm).tobytes()
-        piece = max(1, int(self._limit / 10 / self._milliseconds_per_byte))
+        if self._bytes_per_second is None:
+            await self._send_piece(data, float(packet_duration(data)))
+            return
+        piece = max(1, int(self._limit / 10_000 * self._bytes_per_second))
         for start in range(0, len(data), piece):
-            async with self._news:
-                await self._news.wait_for(lambda: self._over or self._ahead < self._limit)
             chunk = data[start : start + piece]
-            self._ahead += len(chunk) * self._milliseconds_per_byte
-            await self._put(chunk)
+            await self._send_piece(chunk, len(chunk) / self._bytes_per_second)
+
+    async def _send_piece(self, data: bytes, seconds: float) -> None:
+        async with self._news:
+            await self._news.wait_for(lambda: self._over or self._ahead < self._limit)
+        self._ahead += seconds * 1000
+        await self._put(data)
 
     async def end(self) -> None:
         """The utterance is over; what is sent next begins another. Raises as :meth:`send` does."""
@@ -210,7 +219,8 @@ async def connect(
         with suppress(ConnectionClosed):  # a server without room answers before it is asked
             await websocket.send(json.dumps(start))
         ready = await _first_answer(websocket)
-        session = StreamSession(websocket, ready, sample_rate * channels * _BYTES_PER_SAMPLE[encoding])
+        sample = _BYTES_PER_SAMPLE.get(encoding)
+        session = StreamSession(websocket, ready, sample and sample_rate * channels * sample)
         receiving = asyncio.create_task(session.receive())
         try:
             yield session

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
         default=16, ge=0, le=10_000, description="Messages that may wait on one WebSocket while its job runs."
     )
 
+    connection_idle_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="A `/ws/lipsync` connection on which nothing is asked for so long is closed, seconds.",
+    )
+
     max_message_bytes: int = Field(
         default=160 * MIB,
         ge=1024,
@@ -118,7 +124,10 @@ class Settings(BaseSettings):
         default_factory=available_cores, ge=1, le=256, description="Threads that draw and encode for all live streams."
     )
     live_lead_ms: int = Field(
-        default=120, ge=0, le=2000, description="How far live media may run ahead of real time, milliseconds."
+        default=120,
+        ge=0,
+        le=2000,
+        description="How far live media may run ahead of real time, milliseconds; two thirds may wait for late speech.",
     )
     live_buffer_seconds: int = Field(
         default=120, ge=5, le=3600, description="Speech that a live stream holds before it stops reading, seconds."

@@ -52,7 +52,10 @@ class FaceError(LipstreamError):
 
 
 class AudioError(LipstreamError):
-    """The recording cannot be used. Codes: ``not_audio``, ``no_audio_stream``, ``audio_empty``, ``audio_too_long``."""
+    """The sound cannot be used.
+
+    Codes: ``not_audio``, ``no_audio_stream``, ``audio_empty``, ``audio_too_long``; in live streams ``not_opus``.
+    """
 
 
 class ModelError(LipstreamError):

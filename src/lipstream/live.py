@@ -5,7 +5,8 @@
     moment = stream.advance()                   # whenever the next frame is due: picture, sound, what happened
 
 No I/O, no threads and no wall clock: whoever calls :meth:`LiveStream.advance` decides how fast time passes. A frame is
-drawn in the call that shows it, never ahead, so there is nothing to take back at an interruption.
+drawn in the call that shows it, never ahead, so there is nothing to take back at an interruption. Whoever is ahead of
+real time anyway may let a frame wait for speech that is late (:attr:`LiveStream.awaits_speech`) before calling it.
 
 One counter stamps everything. Frame n of the stream shows the samples [n / fps, (n + 1) / fps) of its sound; frame k
 of an utterance always goes out with the utterance's own samples of [k / fps, (k + 1) / fps), to within one sample,
@@ -16,21 +17,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.base import STILL, Actor, Liveliness, Patch, still
+from lipstream.engines.base import SPEECH_RATE, STILL, Actor, Liveliness, Patch, still
 from lipstream.idle import IdleMotion
-from lipstream.media.pcm import SampleQueue, to_float
-from lipstream.session import BLOCK_SECONDS, Frame, Session
+from lipstream.session import Frame, Session
+from lipstream.utterance import Utterance
 
 CUSHION = Fraction(1, 25)
-"""Speech beyond the lookahead that has to be there before the mouth opens, seconds: a sender that is a little late
-now and then should not make the face stutter."""
+"""How late a chunk of speech may come, against the sender's own pace, without making the face stutter; seconds. What
+the caller's patience does not cover has to be there, beyond the lookahead, before the mouth opens."""
+RESAMPLING = Fraction(1, 250)
+"""What the filter between the sender's sample rate and the engine's holds back at most, seconds."""
 LONGEST_CHUNK = Fraction(1, 4)
 """A sender in real time delivers a chunk only when all of it was spoken, so the mouth also waits for as much as one of
 its chunks holds. Longer ones than this, in seconds, come from senders that are faster."""
@@ -105,30 +107,11 @@ class Moment:
     """In order; the receiver hears of them before it gets this moment."""
 
 
-@dataclass
-class _Utterance:
-    """Speech on its way. The engine listens ahead of what is played, so there are two ends to take it from."""
-
-    number: int
-    unheard: SampleQueue
-    unplayed: SampleQueue
-    samples: int = 0
-    """Fed so far."""
-    chunk: int = 0
-    """The most samples fed at once."""
-    played: int = 0
-    """Samples that were in moments."""
-    next_frame: int = 0
-    ended: bool = False
-    flushed: bool = False
-    drawing: Iterator[Frame] = field(default_factory=lambda: iter(()))
-
-
 class LiveStream:
     """One face, for ever. Not thread-safe; no I/O.
 
-    ``lookahead`` is the engine's, in seconds. Without ``idle`` the head stands still and only the mouth moves. At most
-    ``buffer_seconds`` of speech wait.
+    ``lookahead`` is the engine's, in seconds; ``patience`` is how long the caller lets a moment wait for speech, in
+    seconds. Without ``idle`` the head stands still and only the mouth moves. At most ``buffer_seconds`` of speech wait.
     """
 
     def __init__(
@@ -139,7 +122,7 @@ class LiveStream:
         *,
         lookahead: Fraction,
         idle: IdleMotion | None = None,
-        cushion: Fraction = CUSHION,
+        patience: Fraction = Fraction(0),
         buffer_seconds: int = BUFFER_SECONDS,
     ) -> None:
         self.actor = actor
@@ -150,11 +133,13 @@ class LiveStream:
         self._idle = idle
         life = still if idle is None else self._life
         self._session = Session(actor, sample_rate=audio.sample_rate, fps=fps, life=life)
-        self._block = max(1, int(audio.sample_rate * BLOCK_SECONDS))
-        self._ahead = math.ceil((lookahead + cushion) * audio.sample_rate)
+        converting = RESAMPLING if audio.sample_rate != SPEECH_RATE else 0
+        self._lookahead = math.ceil((lookahead + converting) * audio.sample_rate)
+        self._cushion = math.ceil(max(Fraction(0), CUSHION - patience) * audio.sample_rate)
+        self._worth_waiting = int(max(Fraction(0), patience - CUSHION) * audio.sample_rate)
         self._longest_chunk = int(LONGEST_CHUNK * audio.sample_rate)
         self._limit = audio.sample_rate * buffer_seconds
-        self._utterances: deque[_Utterance] = deque()
+        self._utterances: deque[Utterance] = deque()
         self._held = 0
         self._number = 0
         self._index = 0
@@ -181,6 +166,20 @@ class LiveStream:
         """Whether there is nothing to say."""
         return not self._utterances
 
+    @property
+    def awaits_speech(self) -> bool:
+        """Whether the next moment would idle although speech for it should come within the caller's patience.
+
+        In the middle of an utterance it always should; before its first frame, and once its sender has been too late,
+        when so little is missing that the patience then left still covers :data:`CUSHION`.
+        """
+        if not self._utterances or self._utterances[0].ended:
+            return False
+        utterance = self._utterances[0]
+        if self._running:
+            return utterance.unplayed < utterance.needs(self._lookahead)
+        return 0 < self._needed_to_begin(utterance) - utterance.unplayed <= self._worth_waiting
+
     def feed(self, pcm: NDArray[np.int16]) -> int:
         """Hear more of the current utterance: (n, channels), any n, not to be changed afterwards.
 
@@ -188,11 +187,7 @@ class LiveStream:
         """
         taken = pcm[: self.room]
         if len(taken):
-            utterance = self._open_utterance()
-            utterance.unheard.append(taken)
-            utterance.unplayed.append(taken)
-            utterance.samples += len(taken)
-            utterance.chunk = max(utterance.chunk, len(taken))
+            self._open_utterance().feed(taken)
             self._held += len(taken)
         return len(taken)
 
@@ -237,40 +232,28 @@ class LiveStream:
         self._index += 1
         return Moment(self._index - 1, patch, first, audio, self._running, events)
 
-    def _open_utterance(self) -> _Utterance:
+    def _open_utterance(self) -> Utterance:
         if not self._utterances or self._utterances[-1].ended:
             self._number += 1
-            channels = self.audio.channels
-            self._utterances.append(_Utterance(self._number, SampleQueue(channels), SampleQueue(channels)))
+            self._utterances.append(Utterance(self._number, self._session, self.audio.channels))
         return self._utterances[-1]
+
+    def _needed_to_begin(self, utterance: Utterance) -> int:
+        """Samples that have to be there before the mouth opens."""
+        return utterance.needs(self._lookahead) + self._cushion + min(utterance.chunk, self._longest_chunk)
 
     def _speak(self, samples: int) -> Frame | None:
         """The next frame of the first utterance, if its sound of ``samples`` and what the engine needs are there."""
         if not self._utterances:
             return None
         utterance = self._utterances[0]
-        needed = samples if self._running else max(samples, self._ahead + min(utterance.chunk, self._longest_chunk))
-        complete = utterance.ended or len(utterance.unplayed) >= needed
-        frame = self._draw(utterance) if complete else None
+        needed = samples if self._running else max(samples, self._needed_to_begin(utterance))
+        frame = utterance.draw() if utterance.ended or utterance.unplayed >= needed else None
         if frame is None:
-            self.starved += bool(utterance.next_frame and not utterance.flushed)
+            self.starved += bool(utterance.next_frame and not utterance.drawn)
         elif frame.index == 0:
             self._events.append(SpeechStarted(utterance.number, self.time))
         return frame
-
-    def _draw(self, utterance: _Utterance) -> Frame | None:
-        """Let the engine listen until it gives a frame; None when it needs more, or when all were given."""
-        while True:
-            frame = next(utterance.drawing, None)
-            if frame or utterance.flushed:
-                return frame
-            block = utterance.unheard.pop(self._block)
-            if len(block):
-                utterance.drawing = self._session.push(to_float(block))
-            elif utterance.ended:
-                utterance.drawing, utterance.flushed = self._session.flush(), True
-            else:
-                return None
 
     def _spoken(self, frame: Frame, samples: int) -> list[NDArray[np.int16]]:
         """The sound of a frame of an utterance.
@@ -280,7 +263,6 @@ class LiveStream:
         """
         utterance = self._utterances[0]
         wait = 0 if self._running else max(0, utterance.played - self._sample(frame.index))
-        utterance.next_frame = frame.index + 1
         return [np.zeros((wait, self.audio.channels), np.int16), self._play(utterance, samples - wait)]
 
     def _left_over(self) -> NDArray[np.int16]:
@@ -290,18 +272,16 @@ class LiveStream:
         utterance = self._utterances[0]
         return self._play(utterance, max(0, self._sample(utterance.next_frame) - utterance.played))
 
-    def _play(self, utterance: _Utterance, samples: int) -> NDArray[np.int16]:
-        sound = utterance.unplayed.pop(samples)
-        utterance.played += len(sound)
+    def _play(self, utterance: Utterance, samples: int) -> NDArray[np.int16]:
+        sound = utterance.play(samples)
         self._held -= len(sound)
         return sound
 
     def _close_utterance(self) -> None:
         """Let go of the first utterance if all its frames were given."""
-        if self._utterances and self._utterances[0].flushed:
+        if self._utterances and self._utterances[0].drawn:
             utterance = self._utterances.popleft()
-            duration = Fraction(utterance.samples, self.audio.sample_rate)
-            self._events.append(SpeechEnded(utterance.number, self.time, duration))
+            self._events.append(SpeechEnded(utterance.number, self.time, utterance.duration))
 
     def _sample(self, index: int) -> int:
         """The first sample of frame ``index``."""

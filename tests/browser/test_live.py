@@ -17,6 +17,8 @@ from tests.live_server import LiveServer, wait_until
 pytestmark = pytest.mark.browser
 
 ACCESSIBILITY = Path(__file__).with_name("accessibility.js").read_text(encoding="utf-8")
+FREED_SECONDS = 10.0
+"""The promise is two; a loaded machine gets more."""
 INTERRUPT_SEEN_MS = 400
 """From the press of the button to the first picture at rest on the screen, on a machine that has nothing else to do."""
 
@@ -122,6 +124,18 @@ def test_leaving_the_view_ends_the_conversation(live: Page) -> None:
     live.get_by_role("tab", name="Live").click()
     expect_state(live, "Not started")
     expect(live.locator("#talk")).to_have_attribute("aria-pressed", "false")
+
+
+def test_closed_tab_frees_its_place(context: BrowserContext, server: LiveServer) -> None:
+    page = context.new_page()
+    page.goto(server.url("/#live"))
+    expect(page.locator("#live-face-about")).to_contain_text("512 × 512", timeout=PATIENCE_MS)
+    start(page)
+    page.locator("#live-sample").click()
+    expect_state(page, "Speaking")
+    assert server.metric("lipstream_live_sessions") == 1
+    page.close()
+    wait_until(lambda: server.metric("lipstream_live_sessions") == 0, "the place is free", FREED_SECONDS)
 
 
 def test_without_media_source_it_is_drawn(context: BrowserContext, server: LiveServer) -> None:

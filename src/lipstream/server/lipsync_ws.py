@@ -1,13 +1,15 @@
 """``/ws/lipsync``: a JSON message with a picture and a recording in, a JSON message with an MP4 out.
 
-A connection has two tasks. The reader takes messages as they come, so that it notices at once when the client
-leaves; the answerer takes them one after the other. Between them is an inbox with a limit on number and bytes.
+A connection has three tasks. The reader takes messages as they come, so that it notices at once when the client
+leaves; the answerer takes them one after the other. Between them is an inbox with a limit on number and bytes. The
+third closes the connection when it was of no use for too long.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
@@ -42,6 +44,10 @@ def lipsync_routes(service: Service) -> APIRouter:
 
     return router
 
+
+CLOSING_SECONDS = 1.0
+"""How long a client may take to notice that its connection is closed."""
+_POLICY = 1008  # RFC 6455, 7.4.1
 
 Slot = list[str]
 """A message's text, in a list of one so that whoever reads it can take it out and let go of it."""
@@ -91,10 +97,12 @@ class Conversation:
         self._websocket = websocket
         self._service = service
         self._inbox = Inbox(service.settings)
+        self._unanswered = 0
+        self._used_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
         """Answer until the client leaves; then stop what was being done for it."""
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._answer())]
+        tasks = [asyncio.create_task(work) for work in (self._read(), self._answer(), self._expire())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -109,8 +117,10 @@ class Conversation:
         while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
             item = self._accept(message.get("text"))
             del message  # and item, below: megabytes that must not live until the next message
+            self._used_at = asyncio.get_running_loop().time()
             try:
                 self._inbox.put(item)
+                self._unanswered += 1
             except BusyError as error:
                 await self._refuse(item, error)
             del item
@@ -129,6 +139,20 @@ class Conversation:
     async def _answer(self) -> None:
         while True:  # no local name: a finished request's megabytes must not live until the next one
             await self._reply(await self._open(await self._inbox.get()))
+            self._unanswered -= 1
+            self._used_at = asyncio.get_running_loop().time()
+
+    async def _expire(self) -> None:
+        """Return when nothing was asked for too long and nothing is being answered, after telling the client."""
+        loop, limit = asyncio.get_running_loop(), self._service.settings.connection_idle_seconds
+        while True:
+            left = limit if self._unanswered else self._used_at + limit - loop.time()
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
+        reason = f"connection_idle: nothing was asked for {limit:g} seconds. Open another connection."
+        with suppress(asyncio.TimeoutError, RuntimeError):
+            await asyncio.wait_for(self._websocket.close(_POLICY, reason), CLOSING_SECONDS)
 
     async def _reply(self, incoming: Incoming) -> None:
         try:

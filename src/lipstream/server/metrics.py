@@ -31,7 +31,7 @@ class Metrics:
         )
         self.live_lateness = Histogram(
             "lipstream_live_lateness_seconds",
-            "Time from when a frame was due to when it was ready.",
+            "Time from when a frame was due, and its speech there, to when it was ready.",
             buckets=LATENESS_BUCKETS,
             registry=registry,
         )

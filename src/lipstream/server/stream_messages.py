@@ -8,9 +8,10 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lipstream.errors import LipstreamError, RequestError
-from lipstream.live import Event, SpeechEnded, SpeechStarted
+from lipstream.live import AudioFormat, Event, SpeechEnded, SpeechStarted
 from lipstream.media.clock import MAX_FPS, MIN_FPS
-from lipstream.media.pcm import PcmEncoding
+from lipstream.media.opus import OPUS_RATE, OpusReader
+from lipstream.media.pcm import PcmEncoding, PcmReader
 from lipstream.server.messages import MAX_FACE_INDEX, MAX_ID_LENGTH, read_json
 from lipstream.studio import EngineName
 
@@ -31,9 +32,25 @@ class _Message(BaseModel):
 class AudioWish(_Message):
     """What the client will send."""
 
-    encoding: PcmEncoding = Field(default="pcm_s16le", description="Samples are interleaved and little-endian.")
-    sample_rate: int = Field(default=16_000, ge=MIN_RATE, le=MAX_RATE, description="Hz.")
+    encoding: PcmEncoding | Literal["opus"] = Field(
+        default="pcm_s16le",
+        description="PCM, interleaved and little-endian, in chunks of any size; or an Opus packet in each message.",
+    )
+    sample_rate: int = Field(
+        default=16_000, ge=MIN_RATE, le=MAX_RATE, description="Hz. Opus is decoded at 48000 whatever is said here."
+    )
     channels: Literal[1, 2] = Field(default=1, description="1 or 2.")
+
+    @property
+    def format(self) -> AudioFormat:
+        """Of the samples that come out of it."""
+        return AudioFormat(OPUS_RATE if self.encoding == "opus" else self.sample_rate, self.channels)
+
+    def reader(self) -> PcmReader | OpusReader:
+        """What makes samples of it."""
+        if self.encoding == "opus":
+            return OpusReader(self.channels)
+        return PcmReader(self.encoding, self.channels)
 
 
 class VideoWish(_Message):
@@ -69,7 +86,7 @@ class AudioChunk(_Message):
     """Speech of the current utterance, for clients that cannot send binary messages."""
 
     type: Literal["audio"]
-    audio: str = Field(repr=False, description="PCM, base64-encoded.")
+    audio: str = Field(repr=False, description="PCM or an Opus packet, base64-encoded.")
 
 
 class AudioEnd(_Message):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -41,6 +42,7 @@ class Inbox:
         self._samples = 0
         self._interrupts = 0
         self._lock = threading.Lock()
+        self._arrived = asyncio.Event()
 
     @property
     def full(self) -> bool:
@@ -57,17 +59,29 @@ class Inbox:
         with self._lock:
             self._orders.append(pcm)
             self._samples += len(pcm)
+        self._arrived.set()
 
     def end(self) -> None:
         """The utterance is over."""
         with self._lock:
             self._orders.append("end")
+        self._arrived.set()
 
     def interrupt(self) -> None:
         """Forget all speech, that in here as well."""
         with self._lock:
             self._orders.append("interrupt")
             self._interrupts += 1
+        self._arrived.set()
+
+    def mark(self) -> None:
+        """What is here by now is no news for :meth:`news`."""
+        self._arrived.clear()
+
+    async def news(self, seconds: float) -> None:
+        """Wait for an order that came after :meth:`mark`, but no longer than ``seconds``."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), seconds)
 
     def carry_out(self) -> None:
         """Hand everything over that the stream has room for. What is interrupted anyway needs none."""

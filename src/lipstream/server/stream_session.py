@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from typing import TypeAlias
 
 from fastapi import WebSocket
 
@@ -20,7 +22,6 @@ from lipstream.engines.base import Actor
 from lipstream.errors import LipstreamError, SessionError
 from lipstream.live import Event, LiveStream
 from lipstream.media.fragments import MediaPacket, MediaWriter
-from lipstream.media.pcm import PcmReader
 from lipstream.server import base64_text
 from lipstream.server.service import Service
 from lipstream.server.stream_messages import (
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 GIVEN_UP_SECONDS = 0.5
 """A stream that is drawn so late has its clock moved instead of hurrying after it: players wait either way."""
 
+_Made: TypeAlias = tuple[tuple[Event, ...], MediaPacket]
+
 
 @dataclass
 class Prepared:
@@ -55,6 +58,8 @@ class Prepared:
     engine: str
     lookahead: Fraction
     stream: LiveStream
+    patience: Fraction
+    """How long a due frame may wait for speech, seconds."""
     writer: MediaWriter
 
 
@@ -70,7 +75,7 @@ class StreamSession:
         self._writer = prepared.writer
         self._inbox = Inbox(prepared.stream)
         self._outbox = Outbox(prepared.stream.fps)
-        self._pcm = PcmReader(start.audio.encoding, start.audio.channels)
+        self._speech = start.audio.reader()
         self._made = asyncio.Event()
         self._heard_at = 0.0
         self._lag = 0.0
@@ -148,11 +153,11 @@ class StreamSession:
         elif isinstance(message, AudioChunk):
             await self._feed(await asyncio.to_thread(base64_text.decode, message.audio, "audio"))
         elif isinstance(message, AudioEnd):
-            self._pcm.clear()
+            self._speech.clear()
             await self._room()
             self._inbox.end()
         elif isinstance(message, Interrupt):
-            self._pcm.clear()
+            self._speech.clear()
             await self._room(for_speech=False)
             self._inbox.interrupt()
             self._outbox.drop_frames()
@@ -164,7 +169,7 @@ class StreamSession:
     async def _feed(self, data: bytes) -> None:
         await self._room()
         large = len(data) > base64_text.PIECE
-        self._inbox.feed(await asyncio.to_thread(self._pcm.read, data) if large else self._pcm.read(data))
+        self._inbox.feed(await asyncio.to_thread(self._speech.read, data) if large else self._speech.read(data))
 
     async def _room(self, *, for_speech: bool = True) -> None:
         while self._inbox.crowded or (for_speech and self._inbox.full):
@@ -178,18 +183,18 @@ class StreamSession:
         loop = asyncio.get_running_loop()
         settings = self._service.settings
         fps, lead = float(self._stream.fps), settings.live_lead_ms / 1000
-        begun = self._heard_at = loop.time()
+        begun = self._heard_at = wanted = loop.time()
         start, index, said = begun - lead, 0, 0
         while True:
-            await asyncio.sleep(start + index / fps - loop.time())
-            events, packet = await self._service.live.run(self._make)
+            due = start + index / fps
+            await asyncio.sleep(due - loop.time())
+            wanted, (events, packet) = await self._next_frame(max(due, wanted), due + float(self._prepared.patience))
             now = loop.time()
-            self._lag = max(0.0, now - max(start + index / fps, begun))
+            self._lag = max(0.0, now - wanted)
             start += self._lag if self._lag > GIVEN_UP_SECONDS else 0.0
             for event in events:
                 self._outbox.add_text(event_message(event).model_dump_json())
             self._outbox.add_frame(packet)
-            self._made.set()
             self._service.metrics.live_lateness.observe(self._lag)
             self._service.metrics.live_frames.inc()
             index += 1
@@ -198,9 +203,27 @@ class StreamSession:
                 self._outbox.add_text(self._stats().model_dump_json())
             self._check_age(now, begun)
 
-    def _make(self) -> tuple[tuple[Event, ...], MediaPacket]:
-        """One frame, on a worker thread."""
+    async def _next_frame(self, wanted: float, latest: float) -> tuple[float, _Made]:
+        """The next frame, ``wanted`` from that moment of the loop's clock on, and since when it really could be made.
+
+        It waits until ``latest`` for speech that is a little late: the lead pays for it, not the speaker.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            left = latest - loop.time()
+            self._inbox.mark()
+            made = await self._service.live.run(partial(self._make, may_wait=left > 0))
+            self._made.set()
+            if made:
+                return wanted, made
+            await self._inbox.news(left)
+            wanted = loop.time()
+
+    def _make(self, *, may_wait: bool) -> _Made | None:
+        """One frame, on a worker thread; None when it is better to wait for speech."""
         self._inbox.carry_out()
+        if may_wait and self._stream.awaits_speech:
+            return None
         moment = self._stream.advance()
         return moment.events, self._writer.write(moment.patch, moment.audio, key=self._outbox.broken)
 

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 10.0
 """How long a client may take to send ``session.start``."""
+PATIENT_SHARE = Fraction(2, 3)
+"""Of the lead: how long a due frame may wait for speech. The rest is left for the network."""
 PATIENCE_SECONDS = 1.0
 """How long a client may take to receive the reason why its session ends."""
 # RFC 6455 and the IANA registry of close codes.
@@ -93,22 +95,24 @@ async def _first_message(websocket: WebSocket, service: Service) -> SessionStart
 
 async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) -> StreamSession:
     studio = await service.studio()
+    patience = PATIENT_SHARE * Fraction(service.settings.live_lead_ms, 1000)
 
     def prepare() -> Prepared:
         engine = studio.engine(start.engine)
         limit = SizeLimit(service.settings.live_max_pixels, start.video.width)
         actor = studio.live_actor(_image(service, start), start.engine, limit, _face_index(service, start))
         fps = frame_rate(start.video.fps)
-        audio = AudioFormat(start.audio.sample_rate, start.audio.channels)
+        audio = start.audio.format
         stream = LiveStream(
             actor,
             audio,
             fps,
             lookahead=engine.lookahead,
             idle=IdleMotion(start.seed, fps) if start.idle == "natural" else None,
+            patience=patience,
             buffer_seconds=service.settings.live_buffer_seconds,
         )
-        return Prepared(actor, engine.name, engine.lookahead, stream, _writer(start, actor, audio, fps))
+        return Prepared(actor, engine.name, engine.lookahead, stream, patience, _writer(start, actor, audio, fps))
 
     return StreamSession(websocket, service, start, await asyncio.to_thread(prepare))
 
