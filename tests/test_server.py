@@ -504,7 +504,8 @@ def test_documentation_works_offline(server: LiveServer) -> None:
 def test_openapi_describes_the_upload(server: LiveServer) -> None:
     operation = server.get_json("/openapi.json")["paths"]["/v1/lipsync"]["post"]  # type: ignore[index]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["required"] == ["image", "audio"]
+    assert form["required"] == ["audio"]
+    assert {"image", "video"} < set(form["properties"])
     assert form["properties"]["fps"]["default"] == 25.0
     assert form["properties"]["pads"]["default"] == [0, 10, 0, 0]
     assert {"200", "413", "422", "503"} <= set(operation["responses"])

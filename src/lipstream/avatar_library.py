@@ -1,4 +1,4 @@
-"""Uploaded pictures, kept on disk so that sessions can name them: ``<directory>/<id>/`` with three files each."""
+"""Uploaded pictures and clips, kept on disk for sessions to name: ``<directory>/<id>/`` with three files each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import cv2
 
 from lipstream.avatar import Avatar
 from lipstream.errors import SessionError
+from lipstream.media.video import Kind
 
 THUMBNAIL_PIXELS = 256
 """Longer side of a thumbnail."""
@@ -59,7 +60,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class AvatarRecord:
-    """What is known of an uploaded picture."""
+    """What is known of an uploaded picture or clip."""
 
     id: str
     """Hash of the file, 32 hexadecimal digits."""
@@ -73,6 +74,10 @@ class AvatarRecord:
     """Of the head."""
     warnings: tuple[str, ...]
     """Sentences for people: what will look worse than it could."""
+    kind: Kind = "image"
+    """Which of the two it is."""
+    seconds: float | None = None
+    """Length of a clip."""
 
     def to_json(self) -> dict[str, Any]:
         """As the server tells it."""
@@ -100,7 +105,7 @@ class AvatarLibrary:
             self._touch(name)
             return self._record(name), False
         avatar = look(image)
-        record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), tuple(picture_warnings(avatar)))
+        record = _describe(name, avatar)
         with self._lock:
             self._write(record, image, _thumbnail(avatar))
             self._forget(keep=name)
@@ -180,6 +185,14 @@ class AvatarLibrary:
 
     def _touch(self, name: str) -> None:
         (self._directory / name / _FACTS).touch()
+
+
+def _describe(name: str, avatar: Avatar) -> AvatarRecord:
+    warnings = tuple(picture_warnings(avatar))
+    record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), warnings)
+    if avatar.footage:
+        return replace(record, kind="video", seconds=round(avatar.footage.clip.seconds, 3))
+    return record
 
 
 def picture_warnings(avatar: Avatar) -> list[str]:

@@ -28,13 +28,15 @@ from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Opti
 from lipstream.engines.wav2lip.imported import find_checkpoint
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
-from lipstream.errors import EngineError, FaceError, LipstreamError
+from lipstream.errors import EngineError, FaceError, LipstreamError, RequestError
 from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
+from lipstream.footage import load_footage
 from lipstream.media.audio import open_recording
 from lipstream.media.image import decode_picture
 from lipstream.media.mux import Encoding
 from lipstream.media.size import SizeLimit, shrink
+from lipstream.media.video import Kind, VideoLimits
 from lipstream.models.assets import SAMPLE_PORTRAIT
 from lipstream.models.store import ModelStore
 from lipstream.render import Progress, render
@@ -48,12 +50,18 @@ MAX_YAW = 40.0
 """A head turned further shows too little of the far side of the mouth to animate it; degrees."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One picture, one recording, and how they are wanted. The documented fields and their documented defaults."""
+    """One picture or clip, one recording, and how they are wanted. The documented fields and defaults.
 
-    image: bytes
+    Raises :class:`lipstream.errors.RequestError` unless there is exactly one of ``image`` and ``video``:
+    ``missing_field``, ``bad_field``.
+    """
+
+    image: bytes | None = None
     """The portrait, in any format Pillow reads."""
+    video: bytes | None = None
+    """The clip, in any format FFmpeg decodes."""
     audio: bytes
     """The recording, in any format FFmpeg decodes."""
     fps: Fraction = Fraction(25)
@@ -71,10 +79,34 @@ class Job:
     no_sr: bool = False
     """Leave the super-resolution model out. Used by wav2lip."""
 
+    def __post_init__(self) -> None:
+        """See above."""
+        require_one(image=self.image is not None, video=self.video is not None)
+
+    @property
+    def source(self) -> tuple[bytes, Kind]:
+        """The file that shows the person."""
+        if self.video is not None:
+            return self.video, "video"
+        assert self.image is not None
+        return self.image, "image"
+
     @property
     def options(self) -> Options:
         """What of this is for preparing the avatar."""
         return Options(self.pads, self.img_size, not self.no_segmentation, not self.no_sr)
+
+
+def require_one(*, image: bool, video: bool) -> None:
+    """See that there is exactly one of the two fields. Raises :class:`lipstream.errors.RequestError`:
+    ``missing_field``, ``bad_field``."""
+    if not (image or video):
+        raise RequestError(
+            "missing_field",
+            'The field "image" is missing; it holds the picture of who speaks. A clip goes into "video" instead.',
+        )
+    if image and video:
+        raise RequestError("bad_field", 'The fields "image" and "video" exclude each other. Send one of them.')
 
 
 class Studio:
@@ -97,7 +129,7 @@ class Studio:
         """Engine or further model → why it is not used although its checkpoint is there."""
         self._rehearsal = rehearsal
         self._encoding = Encoding(preset=settings.preset, crf=settings.crf)
-        self._actors: PreparedCache[tuple[str, str, Options, SizeLimit | None], Actor] = PreparedCache(
+        self._actors: PreparedCache[tuple[str, Kind, str, Options, SizeLimit | None], Actor] = PreparedCache(
             settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes
         )
 
@@ -131,47 +163,54 @@ class Studio:
             for _ in (*session.push(np.zeros(SPEECH_RATE // 2, np.float32)), *session.flush()):
                 pass
 
-    def avatar(self, image: bytes, limit: SizeLimit | None = None) -> Avatar:
-        """Decode a picture, make it smaller if ``limit`` asks for it, and find its face.
+    def avatar(self, data: bytes, limit: SizeLimit | None = None, kind: Kind = "image") -> Avatar:
+        """Decode a picture or a clip, make it smaller if ``limit`` asks for it, and find its face.
 
-        Raises :class:`lipstream.errors.ImageError` and :class:`lipstream.errors.FaceError`.
+        Raises :class:`lipstream.errors.ImageError` or :class:`lipstream.errors.VideoError`, and
+        :class:`lipstream.errors.FaceError`.
         """
-        picture = decode_picture(image, max_pixels=self._settings.max_image_pixels)
-        if limit:
-            picture = shrink(picture, limit)
-        face = self._finder.largest(picture)
-        if abs(face.pose.yaw) > MAX_YAW:
+        if kind == "video":
+            limits = VideoLimits(self._settings.max_video_pixels, self._settings.max_video_seconds)
+            avatar = load_footage(data, self._finder, limits, limit)
+        else:
+            picture = decode_picture(data, max_pixels=self._settings.max_image_pixels)
+            if limit:
+                picture = shrink(picture, limit)
+            avatar = Avatar(picture, self._finder.largest(picture), picture_digest(picture))
+        yaw = abs(avatar.face.pose.yaw)
+        if yaw > MAX_YAW:
             raise FaceError(
                 "face_turned",
-                f"The face is turned {abs(face.pose.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
-                "Use a picture that shows more of the front.",
+                f"The face is turned {yaw:.0f}° to the side; up to {MAX_YAW:.0f}° works. "
+                f"Use a {'picture' if kind == 'image' else 'video'} that shows more of the front.",
             )
-        return Avatar(picture, face, picture_digest(picture))
+        return avatar
 
     def actor(
         self,
-        image: bytes,
+        data: bytes,
         engine: EngineName = "auto",
         options: Options = DEFAULT_OPTIONS,
         limit: SizeLimit | None = None,
+        kind: Kind = "image",
     ) -> Actor:
-        """A portrait prepared by an engine, remembered by the bytes of its file.
+        """A portrait or a clip prepared by an engine, remembered by the bytes of its file.
 
         ``options`` are wav2lip's; ``limit`` see :meth:`avatar`. Raises what :meth:`avatar` raises, and
         :class:`lipstream.errors.EngineError`.
         """
         chosen = self._choose(engine)
-        digest = hashlib.sha256(image).hexdigest()
+        digest = hashlib.sha256(data).hexdigest()
         if isinstance(chosen, Wav2LipEngine):
             chosen.check_size(options.img_size)
-            key = (digest, chosen.name, replace(options, img_size=None), limit)
-            return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit), options))
-        key = (digest, chosen.name, DEFAULT_OPTIONS, limit)
-        return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit)))
+            key = (digest, kind, chosen.name, replace(options, img_size=None), limit)
+            return self._actors.get(key, lambda: chosen.prepare(self.avatar(data, limit, kind), options))
+        key = (digest, kind, chosen.name, DEFAULT_OPTIONS, limit)
+        return self._actors.get(key, lambda: chosen.prepare(self.avatar(data, limit, kind)))
 
-    def live_actor(self, image: bytes, engine: EngineName, limit: SizeLimit) -> Actor:
-        """A portrait within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
-        return self.actor(image, engine, limit=limit)
+    def live_actor(self, data: bytes, engine: EngineName, limit: SizeLimit, kind: Kind = "image") -> Actor:
+        """One within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
+        return self.actor(data, engine, limit=limit, kind=kind)
 
     def engine(self, name: EngineName = "auto") -> Engine:
         """The engine that ``name`` means here. Raises :class:`lipstream.errors.EngineError`."""
@@ -201,7 +240,8 @@ class Studio:
         The recording is checked before the picture is prepared, so that a bad one costs little.
         """
         recording = open_recording(job.audio, max_seconds=self._settings.max_audio_seconds)
-        actor = self.actor(job.image, job.engine, job.options)
+        data, kind = job.source
+        actor = self.actor(data, job.engine, job.options, kind=kind)
         return render(
             actor,
             recording,

@@ -1,4 +1,4 @@
-"""``/v1/avatars``: upload a picture once, name it in as many live sessions as you like."""
+"""``/v1/avatars``: upload a picture or a clip once, name it in as many live sessions as you like."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 
+from lipstream.avatar import Avatar
 from lipstream.config import Settings
-from lipstream.server.messages import check_image_bytes, missing_field, unknown_field
-from lipstream.server.rest import read_form
+from lipstream.media.video import Kind
+from lipstream.server.messages import unknown_field
+from lipstream.server.rest import check_file_size, read_form, was_chosen
 from lipstream.server.service import Service
+from lipstream.studio import require_one
 
-_PICTURE = {"image": "the picture, as a file"}
+_FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
 
 
 def avatar_routes(service: Service) -> APIRouter:
@@ -24,22 +27,26 @@ def avatar_routes(service: Service) -> APIRouter:
     @router.post(
         "",
         status_code=201,
-        summary="Keep a picture for live sessions",
+        summary="Keep a picture or a clip for live sessions",
         responses={200: {"description": "It was there already."}},
         openapi_extra={"requestBody": _request_body()},
     )
     async def add(request: Request) -> JSONResponse:
-        image = await _read_picture(request, service.settings)
+        data, kind = await _read_file(request, service.settings)
         studio = await service.studio()
-        record, new = await service.queue.run(lambda _: service.avatars.add(image, studio.avatar))
+
+        def look(file: bytes) -> Avatar:
+            return studio.avatar(file, kind=kind)
+
+        record, new = await service.queue.run(lambda _: service.avatars.add(data, look))
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
     # Plain functions run on Starlette's threads, where reading files holds nobody up.
-    @router.get("", summary="All pictures, the most recently used first")
+    @router.get("", summary="All of them, the most recently used first")
     def everything() -> dict[str, list[dict[str, Any]]]:
         return {"avatars": [record.to_json() for record in service.avatars.records()]}
 
-    @router.get("/{avatar}", summary="What is known of a picture")
+    @router.get("/{avatar}", summary="What is known of one")
     def one(avatar: str) -> dict[str, Any]:
         return service.avatars.get(avatar).to_json()
 
@@ -47,7 +54,7 @@ def avatar_routes(service: Service) -> APIRouter:
     def thumbnail(avatar: str) -> Response:
         return Response(service.avatars.thumbnail(avatar), media_type="image/jpeg")
 
-    @router.delete("/{avatar}", status_code=204, summary="Delete a picture")
+    @router.delete("/{avatar}", status_code=204, summary="Delete one")
     async def remove(avatar: str) -> Response:
         await asyncio.to_thread(service.avatars.remove, avatar)
         return Response(status_code=204)
@@ -55,22 +62,22 @@ def avatar_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _read_picture(request: Request, settings: Settings) -> bytes:
-    form = await read_form(request, settings, _PICTURE)
+async def _read_file(request: Request, settings: Settings) -> tuple[bytes, Kind]:
+    form = await read_form(request, settings, _FILES)
     try:
         for name in form:
-            if name not in _PICTURE:
-                raise unknown_field(name, list(_PICTURE))
-        image = form.get("image")
-        if not isinstance(image, UploadFile):
-            raise missing_field("image", _PICTURE["image"])
-        check_image_bytes(image.size or 0, settings)
-        return await image.read()
+            if name not in _FILES:
+                raise unknown_field(name, list(_FILES))
+        files = {name: file for name, file in form.items() if isinstance(file, UploadFile) and was_chosen(file)}
+        require_one(image="image" in files, video="video" in files)
+        check_file_size(files, settings)
+        if "video" in files:
+            return await files["video"].read(), "video"
+        return await files["image"].read(), "image"
     finally:
         await form.close()
 
 
 def _request_body() -> dict[str, Any]:
-    files = {name: {"type": "string", "format": "binary", "description": text} for name, text in _PICTURE.items()}
-    form = {"type": "object", "required": list(files), "properties": files}
-    return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    files = {name: {"type": "string", "format": "binary", "description": text} for name, text in _FILES.items()}
+    return {"required": True, "content": {"multipart/form-data": {"schema": {"type": "object", "properties": files}}}}

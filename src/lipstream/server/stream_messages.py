@@ -51,7 +51,9 @@ class SessionStart(_Message):
 
     type: Literal["session.start"]
     version: Literal[1] = Field(default=VERSION, description="Version of the protocol.")
-    avatar: str | None = Field(default=None, max_length=64, description="Id of an uploaded picture; or `image`.")
+    avatar: str | None = Field(
+        default=None, max_length=64, description="Id of an uploaded picture or clip; or `image`."
+    )
     image: str | None = Field(default=None, repr=False, description="A picture's bytes, base64-encoded; or `avatar`.")
     engine: EngineName = Field(default="auto", description="`auto` is wav2lip when its checkpoint is there.")
     idle: Literal["natural", "still"] = Field(
