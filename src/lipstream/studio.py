@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +32,7 @@ from lipstream.errors import EngineError, FaceError, LipstreamError, RequestErro
 from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
+from lipstream.inventory import Absent, absent_models
 from lipstream.media.audio import open_recording
 from lipstream.media.image import decode_picture
 from lipstream.media.mux import Encoding
@@ -119,14 +120,18 @@ class Studio:
         settings: Settings,
         *,
         problems: dict[str, LipstreamError] | None = None,
+        absent: Sequence[Absent] = (),
         rehearsal: bytes | None = None,
     ) -> None:
-        """``problems`` says why engines are missing; ``rehearsal`` is a portrait that :meth:`warm_up` may use."""
+        """``problems`` says why engines are missing, ``absent`` which models nobody brought; ``rehearsal`` is a
+        portrait that :meth:`warm_up` may use."""
         self._finder = finder
         self._engines = {engine.name: engine for engine in engines}
         self._settings = settings
         self.problems = problems or {}
         """Engine or further model → why it is not used although its checkpoint is there."""
+        self.absent = tuple(absent)
+        """Further models that are not there."""
         self._rehearsal = rehearsal
         self._encoding = Encoding(preset=settings.preset, crf=settings.crf)
         self._actors: PreparedCache[tuple[str, Kind, str, Options, SizeLimit | None], Actor] = PreparedCache(
@@ -147,7 +152,8 @@ class Studio:
                 engines.append(_open_wav2lip(checkpoint, store, settings, problems))
             except LipstreamError as error:
                 _note(problems, "wav2lip", error)
-        return cls(finder, engines, settings, problems=problems, rehearsal=rehearsal)
+        absent = absent_models(settings)
+        return cls(finder, engines, settings, problems=problems, absent=absent, rehearsal=rehearsal)
 
     @property
     def engines(self) -> list[str]:

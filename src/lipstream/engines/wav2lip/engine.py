@@ -32,6 +32,7 @@ from lipstream.engines.wav2lip.scenes import (
     Scenes,
     compact,
 )
+from lipstream.engines.wav2lip.tiles import open_network
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
 from lipstream.errors import FaceError, RequestError
@@ -104,17 +105,18 @@ class Wav2LipEngine:
         device: Device = "cpu",
         blend: Blend = "lower",
         threads: int | None = None,
-        precise: bool = True,
+        precise: bool | None = None,
         enhancements: Enhancements = NOTHING_MORE,
         on_progress: Progress = no_report,
     ) -> Wav2LipEngine:
         """Import the checkpoint if that has not been done, and load it.
 
-        ``threads`` per network call, all cores when None; ``precise`` see :class:`GeneratorNetwork`.
+        ``threads`` per network call, all cores when None; ``precise`` see
+        :func:`lipstream.engines.wav2lip.tiles.open_network`.
         Raises :class:`ModelError` as :func:`lipstream.engines.wav2lip.imported.import_checkpoint` does.
         """
         model = import_checkpoint(checkpoint, cache, on_progress)
-        network = GeneratorNetwork(
+        network = open_network(
             model,
             mouth_only=blend == "lower",
             device=device,

@@ -88,7 +88,8 @@ class GeneratorNetwork:
         """
         self._model = model
         self._threads = threads
-        self._precise = precise
+        self.precise = precise
+        """Whether batches take small tiles."""
         self._gpu = _gpu_providers(model.graph("face")) if device == "cuda" else []
         self.device: Device = "cuda" if self._gpu else "cpu"
         first = model.description.first_mouth_row
@@ -154,7 +155,7 @@ class GeneratorNetwork:
         if name == "face":
             # Runs once per picture, and its first kernel, 7×7, suffers most from tiles.
             return TiledNetwork(path, self._threads, tiles=_NO_TILES, batch_tiles=_NO_TILES)
-        batch_tiles = _SMALL_TILES if self._precise else _LARGE_TILES
+        batch_tiles = _SMALL_TILES if self.precise else _LARGE_TILES
         return TiledNetwork(path, self._threads, tiles=_SMALL_TILES, batch_tiles=batch_tiles)
 
 
