@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -22,7 +25,7 @@ from lipstream.engines.base import Actor, Patch
 from lipstream.engines.box import Box
 from lipstream.engines.portrait.clip import source_map
 from lipstream.engines.portrait.engine import PortraitActor, PortraitEngine
-from lipstream.errors import FaceError, ImageError, RequestError, VideoError
+from lipstream.errors import CancelledError, FaceError, ImageError, RequestError, VideoError
 from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
 from lipstream.live import AudioFormat, LiveStream
@@ -281,6 +284,41 @@ def test_it_is_prepared_once(studio: Studio, clip_file: bytes) -> None:
     first = studio.actor(clip_file, "portrait", kind="video")
     assert studio.actor(clip_file, "portrait", kind="video") is first
     assert first.nbytes > 2**20
+
+
+def test_leaving_stops_the_preparation(studio: Studio, truth: Moving) -> None:
+    """And whoever waits for the same clip gets it all the same."""
+    data = video_bytes(truth.pictures * 6)
+    first_frames, other = threading.Event(), threading.Event()
+    asked = 0
+
+    def leave() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            first_frames.set()
+            other.wait(10)
+        return asked > 10
+
+    with ThreadPoolExecutor(2) as pool:
+        leaving = pool.submit(studio.actor, data, "portrait", kind="video", cancelled=leave)
+        assert first_frames.wait(30)
+        staying = pool.submit(studio.actor, data, "portrait", kind="video")
+        time.sleep(0.05)  # it waits for the first one's result by now
+        other.set()
+        with pytest.raises(CancelledError):
+            leaving.result(60)
+        assert asked == 12 < 6 * COUNT  # once more at the end: was it this caller who left?
+        assert staying.result(60).avatar.footage
+
+
+def test_forgotten_frames_are_prepared_again(
+    portrait_engine: PortraitEngine, swaying: Avatar, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plenty = spoken(portrait_engine.prepare(swaying), speech)
+    monkeypatch.setattr("lipstream.engines.portrait.clip.OVERLAYS_BYTES", 1)
+    scarce = spoken(portrait_engine.prepare(swaying), speech)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(plenty, scarce, strict=True))
 
 
 def test_exactly_one_of_picture_and_clip(clip_file: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +29,7 @@ from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Opti
 from lipstream.engines.wav2lip.imported import find_checkpoint
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
-from lipstream.errors import EngineError, FaceError, LipstreamError, RequestError
+from lipstream.errors import CancelledError, EngineError, FaceError, LipstreamError, RequestError
 from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
@@ -169,15 +170,21 @@ class Studio:
             for _ in (*session.push(np.zeros(SPEECH_RATE // 2, np.float32)), *session.flush()):
                 pass
 
-    def avatar(self, data: bytes, limit: SizeLimit | None = None, kind: Kind = "image") -> Avatar:
+    def avatar(
+        self,
+        data: bytes,
+        limit: SizeLimit | None = None,
+        kind: Kind = "image",
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Avatar:
         """Decode a picture or a clip, make it smaller if ``limit`` asks for it, and find its face.
 
-        Raises :class:`lipstream.errors.ImageError` or :class:`lipstream.errors.VideoError`, and
-        :class:`lipstream.errors.FaceError`.
+        ``cancelled`` is asked before every frame of a clip. Raises :class:`lipstream.errors.ImageError` or
+        :class:`lipstream.errors.VideoError`, :class:`lipstream.errors.FaceError`, and :class:`CancelledError`.
         """
         if kind == "video":
             limits = VideoLimits(self._settings.max_video_pixels, self._settings.max_video_seconds)
-            avatar = load_footage(data, self._finder, limits, limit)
+            avatar = load_footage(data, self._finder, limits, limit, cancelled)
         else:
             picture = decode_picture(data, max_pixels=self._settings.max_image_pixels)
             if limit:
@@ -199,20 +206,31 @@ class Studio:
         options: Options = DEFAULT_OPTIONS,
         limit: SizeLimit | None = None,
         kind: Kind = "image",
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Actor:
         """A portrait or a clip prepared by an engine, remembered by the bytes of its file.
 
-        ``options`` are wav2lip's; ``limit`` see :meth:`avatar`. Raises what :meth:`avatar` raises, and
-        :class:`lipstream.errors.EngineError`.
+        ``options`` are wav2lip's; ``limit`` and ``cancelled`` see :meth:`avatar`. Raises what :meth:`avatar` raises,
+        and :class:`lipstream.errors.EngineError`.
         """
         chosen = self._choose(engine)
-        digest = hashlib.sha256(data).hexdigest()
         if isinstance(chosen, Wav2LipEngine):
             chosen.check_size(options.img_size)
-            key = (digest, kind, chosen.name, replace(options, img_size=None), limit)
-            return self._actors.get(key, lambda: chosen.prepare(self.avatar(data, limit, kind), options))
-        key = (digest, kind, chosen.name, DEFAULT_OPTIONS, limit)
-        return self._actors.get(key, lambda: chosen.prepare(self.avatar(data, limit, kind)))
+            options = replace(options, img_size=None)
+        else:
+            options = DEFAULT_OPTIONS
+
+        def make() -> Actor:
+            avatar = self.avatar(data, limit, kind, cancelled)
+            return chosen.prepare(avatar, options) if isinstance(chosen, Wav2LipEngine) else chosen.prepare(avatar)
+
+        key = (hashlib.sha256(data).hexdigest(), kind, chosen.name, options, limit)
+        while True:
+            with suppress(CancelledError):
+                return self._actors.get(key, make)
+            # Perhaps somebody else prepared the same and left: then begin again.
+            if cancelled():
+                raise CancelledError
 
     def live_actor(self, data: bytes, engine: EngineName, limit: SizeLimit, kind: Kind = "image") -> Actor:
         """One within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
@@ -247,7 +265,7 @@ class Studio:
         """
         recording = open_recording(job.audio, max_seconds=self._settings.max_audio_seconds)
         data, kind = job.source
-        actor = self.actor(data, job.engine, job.options, kind=kind)
+        actor = self.actor(data, job.engine, job.options, kind=kind, cancelled=cancelled)
         return render(
             actor,
             recording,
