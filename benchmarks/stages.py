@@ -76,7 +76,7 @@ def _watched(watch: Stopwatch) -> ExitStack:
         (phones.PhoneStream, "push", "features"),
         (network.Network, "step", "network"),
         (renderer.Renderer, "draw", "render"),
-        (encode, "_to_yuv420", "colour"),
+        (encode, "to_planes", "colour"),
         (encode.VideoEncoder, "encode", "encode"),
         (encode.VideoEncoder, "flush", "encode"),
         (encode.AudioEncoder, "encode", "encode"),

@@ -29,6 +29,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
 
 from lipstream.config import Settings
+from lipstream.inventory import absent_models
 from lipstream.media.clock import frame_count, frame_rate
 from lipstream.server.app import create_app
 from lipstream.server.messages import LipsyncRequest
@@ -461,7 +462,37 @@ def test_limits_are_told(small_server: LiveServer) -> None:
 
 def test_healthy_and_ready(server: LiveServer) -> None:
     assert server.get("/healthz")[0] == 200
-    assert server.get_json("/readyz")["status"] == "ready"
+    ready = server.get_json("/readyz")
+    assert (ready["status"], ready["engines"], ready["problems"]) == ("ready", ["portrait"], {})
+
+
+def test_absent_models_are_named(server: LiveServer) -> None:
+    """What it is called, where it is looked for, what it would bring."""
+    absent = server.get_json("/readyz")["absent"]
+    assert isinstance(absent, list)
+    models = {model["name"]: model for model in absent}
+    assert set(models) == {"wav2lip", "segmentation", "super-resolution", "face-alignment"}
+    assert models["wav2lip"] == {
+        "name": "wav2lip",
+        "path": str(Path("checkpoints") / "wav2lip_gan.pth"),
+        "brings": "the engine wav2lip",
+    }
+    assert "super-resolution" in models["super-resolution"]["brings"]
+
+
+def test_what_is_there_is_not_absent(tmp_path: Path) -> None:
+    (tmp_path / "wav2lip.pth").touch()  # the second of the published names
+    (tmp_path / "parser.pth").touch()
+    settings = Settings(
+        wav2lip_path=tmp_path / "wav2lip_gan.pth",
+        segmentation_path=tmp_path / "parser.pth",
+        sr_path=tmp_path / "sr.pth",
+        checkpoints_dir=tmp_path,
+    )
+    assert [(one.name, Path(one.path).name) for one in absent_models(settings)] == [
+        ("super-resolution", "sr.pth"),
+        ("face-alignment", "s3fd-619a316812.pth"),
+    ]
 
 
 @pytest.mark.anyio
@@ -527,7 +558,8 @@ def test_documentation_works_offline(server: LiveServer) -> None:
 def test_openapi_describes_the_upload(server: LiveServer) -> None:
     operation = server.get_json("/openapi.json")["paths"]["/v1/lipsync"]["post"]  # type: ignore[index]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["required"] == ["image", "audio"]
+    assert form["required"] == ["audio"]
+    assert {"image", "video"} < set(form["properties"])
     assert form["properties"]["fps"]["default"] == 25.0
     assert form["properties"]["pads"]["default"] == [0, 10, 0, 0]
     assert {"200", "413", "422", "503"} <= set(operation["responses"])

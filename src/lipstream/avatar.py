@@ -1,4 +1,4 @@
-"""An avatar: the picture that will speak, and where its face is."""
+"""An avatar: the picture or the clip that will speak, and where its face is."""
 
 from __future__ import annotations
 
@@ -9,18 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.face.mesh import Face
+from lipstream.media.clip import Clip
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """A clip whose face was followed."""
+
+    clip: Clip
+    faces: tuple[Face | None, ...]
+    """The face in every frame of ``clip``; None where there is none, and where the frame is shown as it is."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of frames and landmarks."""
+        return self.clip.nbytes + sum(face.landmarks.nbytes for face in self.faces if face)
 
 
 @dataclass(frozen=True, eq=False)
 class Avatar:
-    """A still portrait, decoded and measured. Immutable; ``digest`` identifies it in caches."""
+    """A still portrait or a clip, decoded and measured. Immutable; ``digest`` identifies it in caches."""
 
     picture: NDArray[np.uint8]
-    """(height, width, 3) BGR; height and width are even. Treated as read-only."""
+    """(height, width, 3) BGR; height and width are even. Treated as read-only. Of a clip, its best frame."""
     face: Face
     """The face to animate, in pixels of ``picture``."""
     digest: str
     """SHA-256 of shape and pixels, hexadecimal: the same picture has the same digest whatever file it came from."""
+    footage: Footage | None = None
+    """All frames, if it is a clip."""
 
     @property
     def size(self) -> tuple[int, int]:

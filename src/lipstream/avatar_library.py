@@ -1,4 +1,4 @@
-"""Uploaded pictures, kept on disk so that sessions can name them: ``<directory>/<id>/`` with three files each."""
+"""Uploaded pictures and clips, kept on disk for sessions to name: ``<directory>/<id>/`` with three files each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import cv2
 from lipstream.avatar import Avatar
 from lipstream.errors import SessionError
 from lipstream.face.occlusion import mouth_is_covered
+from lipstream.media.video import Kind
 
 THUMBNAIL_PIXELS = 256
 """Longer side of a thumbnail."""
@@ -60,7 +61,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class AvatarRecord:
-    """What is known of an uploaded picture."""
+    """What is known of an uploaded picture or clip."""
 
     id: str
     """Hash of the file and the choice of face, 32 hexadecimal digits."""
@@ -76,6 +77,10 @@ class AvatarRecord:
     """Sentences for people: what will look worse than it could."""
     face_index: int | None = None
     """Which face it was uploaded for, counted from 0 from left to right; None = the largest."""
+    kind: Kind = "image"
+    """Which of the two it is."""
+    seconds: float | None = None
+    """Length of a clip."""
 
     def to_json(self) -> dict[str, Any]:
         """As the server tells it; without the index when none was asked for."""
@@ -107,8 +112,7 @@ class AvatarLibrary:
             self._touch(name)
             return self._record(name), False
         avatar = look(image)
-        warnings = tuple(picture_warnings(avatar))
-        record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), warnings, face_index)
+        record = _describe(name, avatar, face_index)
         with self._lock:
             self._write(record, image, _thumbnail(avatar))
             self._forget(keep=name)
@@ -193,6 +197,14 @@ class AvatarLibrary:
 def _name(image: bytes, face_index: int | None) -> str:
     choice = b"" if face_index is None else f"face {face_index}".encode()
     return hashlib.sha256(image + choice).hexdigest()[:_ID_LENGTH]
+
+
+def _describe(name: str, avatar: Avatar, face_index: int | None) -> AvatarRecord:
+    warnings = tuple(picture_warnings(avatar))
+    record = AvatarRecord(name, *avatar.size, _box(avatar), _direction(avatar), warnings, face_index)
+    if avatar.footage:
+        return replace(record, kind="video", seconds=round(avatar.footage.clip.seconds, 3))
+    return record
 
 
 def picture_warnings(avatar: Avatar) -> list[str]:

@@ -60,7 +60,10 @@ def serve(
 
 @app.command()
 def render(
-    portrait: Annotated[Path, typer.Argument(help="A picture with a face: JPEG, PNG, WebP, ...", exists=True)],
+    portrait: Annotated[
+        Path,
+        typer.Argument(help="A picture with a face (JPEG, PNG, WebP, ...), or a clip (MP4, WebM, ...).", exists=True),
+    ],
     audio: Annotated[Path, typer.Argument(help="The recording: WAV, MP3, M4A, Ogg, ...", exists=True)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("output.mp4"),
     fps: Annotated[float, typer.Option(help="Frames per second, 1 to 60.")] = 25.0,
@@ -71,10 +74,11 @@ def render(
         int | None, typer.Option(min=0, help="Which face, counted from 0 from left to right. Default: the largest.")
     ] = None,
 ) -> None:
-    """Make PORTRAIT speak AUDIO.
+    """Make PORTRAIT speak AUDIO. A clip is played forth and back for as long as the audio lasts.
 
     Example: lipstream render me.jpg hello.wav -o talking.mp4 --fps 30
     """
+    from lipstream.media.video import kind_of
     from lipstream.studio import Job, Studio
 
     try:
@@ -88,9 +92,12 @@ def render(
         settings = Settings()
         pull_missing(settings)
         studio = Studio.open(settings)
+        source, speech = portrait.read_bytes(), audio.read_bytes()
+        clip = kind_of(source) == "video"
         job = Job(
-            image=portrait.read_bytes(),
-            audio=audio.read_bytes(),
+            image=None if clip else source,
+            video=source if clip else None,
+            audio=speech,
             fps=rate,
             engine=engine.value,
             face_index=face_index,

@@ -102,6 +102,13 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(default=32 * MIB, ge=1024, description="Largest picture file, bytes.")
     max_image_pixels: int = Field(default=50_000_000, ge=1024, description="Largest picture, width × height.")
+    max_video_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest video file for an avatar, bytes.")
+    max_video_pixels: int = Field(
+        default=1920 * 1088, ge=1024, description="Largest picture of an avatar's video, width × height."
+    )
+    max_video_seconds: float = Field(
+        default=20.0, gt=0, le=600, description="Longest video for an avatar, seconds; it is played forth and back."
+    )
     max_audio_seconds: float = Field(default=600.0, gt=0, le=86_400, description="Longest recording, seconds.")
 
     avatar_cache_mb: int = Field(

@@ -3,6 +3,7 @@
     LipstreamError
     ├── RequestError      the request itself: not JSON, a field missing, unknown, of the wrong type or out of range
     ├── ImageError        the picture cannot be read or is too large
+    ├── VideoError        the video cannot be read, is too large or too long
     ├── FaceError         there is no face to animate, or it is turned too far
     ├── AudioError        the recording cannot be read, is empty or too long
     ├── ModelError        a model file is missing, damaged or cannot be fetched
@@ -42,6 +43,13 @@ class ImageError(LipstreamError):
     """The picture cannot be used.
 
     Codes: ``not_an_image``, ``image_truncated``, ``image_too_large``, ``image_too_small``.
+    """
+
+
+class VideoError(LipstreamError):
+    """The video cannot be used.
+
+    Codes: ``not_a_video``, ``video_too_large``, ``video_too_small``, ``video_too_long``.
     """
 
 

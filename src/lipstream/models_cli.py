@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from lipstream.config import Settings
+from lipstream.config import Settings, available_cores
 from lipstream.enhance.imported import Step
 from lipstream.errors import ModelError
+from lipstream.inventory import find_checkpoints
 from lipstream.models.assets import ASSETS
-from lipstream.models.checkpoints import CHECKPOINTS, Checkpoint, Found, Kind, fetch, find_s3fd, inspect, kind_of, named
+from lipstream.models.checkpoints import CHECKPOINTS, Checkpoint, Kind, fetch, inspect, kind_of, named
 from lipstream.models.store import ModelStore, default_cache
 from lipstream.models.store import Progress as StoreProgress
 from lipstream.terminal import plain_errors, say
@@ -57,18 +58,6 @@ def list_models() -> None:
         say(f"      {found.purpose}; {found.source}")
     pullable = ", ".join(checkpoint.name for checkpoint in CHECKPOINTS if checkpoint.asset)
     say(f"lipstream models pull NAME fetches one of: {pullable}")
-
-
-def find_checkpoints(settings: Settings, *, with_hash: bool = True) -> list[Found]:
-    """What is where the settings look for checkpoints, one per kind."""
-    detector = find_s3fd(settings.checkpoints_dir) or settings.checkpoints_dir / "s3fd-619a316812.pth"
-    places: dict[Kind, Path] = {
-        "wav2lip": settings.wav2lip_path,
-        "segmentation": settings.segmentation_path,
-        "upscaling": settings.sr_path,
-        "detector": detector,
-    }
-    return [inspect(kind, path, with_hash=with_hash) for kind, path in places.items()]
 
 
 @models.command()
@@ -173,8 +162,10 @@ def _import_as(kind: Kind, file: Path, cache: Path, report: Step) -> None:
     # The importers are loaded only here: the other commands must start quickly.
     if kind == "wav2lip":
         from lipstream.engines.wav2lip.imported import import_checkpoint
+        from lipstream.engines.wav2lip.tiles import open_network
 
-        import_checkpoint(file, cache, report)
+        # Opened once for its trial, so that the first start need not do it.
+        open_network(import_checkpoint(file, cache, report), mouth_only=True, threads=available_cores())
     elif kind == "segmentation":
         from lipstream.enhance.segmentation import import_segmentation
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -29,13 +30,16 @@ from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Opti
 from lipstream.engines.wav2lip.imported import find_checkpoint
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
-from lipstream.errors import EngineError, FaceError, LipstreamError
+from lipstream.errors import CancelledError, EngineError, FaceError, LipstreamError, RequestError
 from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
+from lipstream.footage import load_footage
+from lipstream.inventory import Absent, absent_models
 from lipstream.media.audio import open_recording
 from lipstream.media.image import decode_picture
 from lipstream.media.mux import Encoding
 from lipstream.media.size import SizeLimit, shrink
+from lipstream.media.video import Kind, VideoLimits
 from lipstream.models.assets import SAMPLE_PORTRAIT
 from lipstream.models.store import ModelStore
 from lipstream.render import Progress, render
@@ -49,12 +53,18 @@ MAX_YAW = 45.0
 """A head turned further shows too little of the far side of the mouth to animate it; degrees."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One picture, one recording, and how they are wanted. The documented fields and their documented defaults."""
+    """One picture or clip, one recording, and how they are wanted. The documented fields and defaults.
 
-    image: bytes
+    Raises :class:`lipstream.errors.RequestError` unless there is exactly one of ``image`` and ``video``:
+    ``missing_field``, ``bad_field``.
+    """
+
+    image: bytes | None = None
     """The portrait, in any format Pillow reads."""
+    video: bytes | None = None
+    """The clip, in any format FFmpeg decodes."""
     audio: bytes
     """The recording, in any format FFmpeg decodes."""
     fps: Fraction = Fraction(25)
@@ -74,10 +84,34 @@ class Job:
     face_index: int | None = None
     """Which face speaks, counted from 0 from left to right; None = the largest."""
 
+    def __post_init__(self) -> None:
+        """See above."""
+        require_one(image=self.image is not None, video=self.video is not None)
+
+    @property
+    def source(self) -> tuple[bytes, Kind]:
+        """The file that shows the person."""
+        if self.video is not None:
+            return self.video, "video"
+        assert self.image is not None
+        return self.image, "image"
+
     @property
     def options(self) -> Options:
         """What of this is for preparing the avatar."""
         return Options(self.pads, self.img_size, not self.no_segmentation, not self.no_sr)
+
+
+def require_one(*, image: bool, video: bool) -> None:
+    """See that there is exactly one of the two fields. Raises :class:`lipstream.errors.RequestError`:
+    ``missing_field``, ``bad_field``."""
+    if not (image or video):
+        raise RequestError(
+            "missing_field",
+            'The field "image" is missing; it holds the picture of who speaks. A clip goes into "video" instead.',
+        )
+    if image and video:
+        raise RequestError("bad_field", 'The fields "image" and "video" exclude each other. Send one of them.')
 
 
 class Studio:
@@ -90,18 +124,22 @@ class Studio:
         settings: Settings,
         *,
         problems: dict[str, LipstreamError] | None = None,
+        absent: Sequence[Absent] = (),
         rehearsal: bytes | None = None,
     ) -> None:
-        """``problems`` says why engines are missing; ``rehearsal`` is a portrait that :meth:`warm_up` may use."""
+        """``problems`` says why engines are missing, ``absent`` which models nobody brought; ``rehearsal`` is a
+        portrait that :meth:`warm_up` may use."""
         self._finder = finder
         self._engines = {engine.name: engine for engine in engines}
         self._settings = settings
         self.problems = problems or {}
         """Engine or further model → why it is not used although its checkpoint is there."""
+        self.absent = tuple(absent)
+        """Further models that are not there."""
         self._rehearsal = rehearsal
         self._encoding = Encoding(preset=settings.preset, crf=settings.crf)
-        self._actors: PreparedCache[tuple[str, str, Options, SizeLimit | None, int | None], Actor] = PreparedCache(
-            settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes
+        self._actors: PreparedCache[tuple[str, Kind, str, Options, SizeLimit | None, int | None], Actor] = (
+            PreparedCache(settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes)
         )
 
     @classmethod
@@ -118,7 +156,8 @@ class Studio:
                 engines.append(_open_wav2lip(checkpoint, store, settings, problems))
             except LipstreamError as error:
                 _note(problems, "wav2lip", error)
-        return cls(finder, engines, settings, problems=problems, rehearsal=rehearsal)
+        absent = absent_models(settings)
+        return cls(finder, engines, settings, problems=problems, absent=absent, rehearsal=rehearsal)
 
     @property
     def engines(self) -> list[str]:
@@ -134,13 +173,43 @@ class Studio:
             for _ in (*session.push(np.zeros(SPEECH_RATE // 2, np.float32)), *session.flush()):
                 pass
 
-    def avatar(self, image: bytes, limit: SizeLimit | None = None, face_index: int | None = None) -> Avatar:
-        """Decode a picture, make it smaller if ``limit`` asks for it, and find its face.
+    def avatar(
+        self,
+        data: bytes,
+        limit: SizeLimit | None = None,
+        kind: Kind = "image",
+        face_index: int | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Avatar:
+        """Decode a picture or a clip, make it smaller if ``limit`` asks for it, and find its face.
 
-        ``face_index`` counts faces from left to right, from 0; None takes the largest.
+        ``face_index`` counts a picture's faces from left to right, from 0; None takes the largest. ``cancelled`` is
+        asked before every frame of a clip.
 
-        Raises :class:`lipstream.errors.ImageError` and :class:`lipstream.errors.FaceError`.
+        Raises :class:`lipstream.errors.ImageError` or :class:`lipstream.errors.VideoError`,
+        :class:`lipstream.errors.FaceError`, :class:`lipstream.errors.RequestError` for a ``face_index`` with a clip,
+        and :class:`CancelledError`.
         """
+        if kind == "image":
+            avatar = self._still(data, limit, face_index)
+        elif face_index is None:
+            limits = VideoLimits(self._settings.max_video_pixels, self._settings.max_video_seconds)
+            avatar = load_footage(data, self._finder, limits, limit, cancelled)
+        else:
+            raise RequestError(
+                "bad_field", 'The field "face_index" is for pictures; in a video the largest face speaks. Leave it out.'
+            )
+        if abs(avatar.face.yaw) > MAX_YAW:
+            raise FaceError(
+                "face_turned",
+                f"The face is turned {abs(avatar.face.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
+                f"Use a {'picture' if kind == 'image' else 'video'} that shows more of the front.",
+            )
+        for warning in picture_warnings(avatar):
+            logger.warning("%s", warning)
+        return avatar
+
+    def _still(self, image: bytes, limit: SizeLimit | None, face_index: int | None) -> Avatar:
         picture = decode_picture(image, max_pixels=self._settings.max_image_pixels)
         whole = picture
         if limit:
@@ -149,42 +218,52 @@ class Studio:
             face = self._finder.largest(picture)
         else:  # faces are counted before they become too small to be found
             face = self._finder.chosen(whole, face_index, onto=picture)
-        if abs(face.yaw) > MAX_YAW:
-            raise FaceError(
-                "face_turned",
-                f"The face is turned {abs(face.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
-                "Use a picture that shows more of the front.",
-            )
-        avatar = Avatar(picture, face, picture_digest(picture))
-        for warning in picture_warnings(avatar):
-            logger.warning("%s", warning)
-        return avatar
+        return Avatar(picture, face, picture_digest(picture))
 
     def actor(
         self,
-        image: bytes,
+        data: bytes,
         engine: EngineName = "auto",
         options: Options = DEFAULT_OPTIONS,
         limit: SizeLimit | None = None,
         face_index: int | None = None,
+        kind: Kind = "image",
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Actor:
-        """A portrait prepared by an engine, remembered by the bytes of its file.
+        """A portrait or a clip prepared by an engine, remembered by the bytes of its file.
 
-        ``options`` are wav2lip's; ``limit`` and ``face_index`` see :meth:`avatar`. Raises what that raises, and
+        ``options`` are wav2lip's; the rest is :meth:`avatar`'s. Raises what that raises, and
         :class:`lipstream.errors.EngineError`.
         """
         chosen = self._choose(engine)
-        digest = hashlib.sha256(image).hexdigest()
         if isinstance(chosen, Wav2LipEngine):
             chosen.check_size(options.img_size)
-            key = (digest, chosen.name, replace(options, img_size=None), limit, face_index)
-            return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit, face_index), options))
-        key = (digest, chosen.name, DEFAULT_OPTIONS, limit, face_index)
-        return self._actors.get(key, lambda: chosen.prepare(self.avatar(image, limit, face_index)))
+            options = replace(options, img_size=None)
+        else:
+            options = DEFAULT_OPTIONS
 
-    def live_actor(self, image: bytes, engine: EngineName, limit: SizeLimit, face_index: int | None = None) -> Actor:
-        """A portrait within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
-        return self.actor(image, engine, limit=limit, face_index=face_index)
+        def make() -> Actor:
+            avatar = self.avatar(data, limit, kind, face_index, cancelled)
+            return chosen.prepare(avatar, options) if isinstance(chosen, Wav2LipEngine) else chosen.prepare(avatar)
+
+        key = (hashlib.sha256(data).hexdigest(), kind, chosen.name, options, limit, face_index)
+        while True:
+            with suppress(CancelledError):
+                return self._actors.get(key, make)
+            # Perhaps somebody else prepared the same and left: then begin again.
+            if cancelled():
+                raise CancelledError
+
+    def live_actor(
+        self,
+        data: bytes,
+        engine: EngineName,
+        limit: SizeLimit,
+        kind: Kind = "image",
+        face_index: int | None = None,
+    ) -> Actor:
+        """One within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
+        return self.actor(data, engine, limit=limit, kind=kind, face_index=face_index)
 
     def engine(self, name: EngineName = "auto") -> Engine:
         """The engine that ``name`` means here. Raises :class:`lipstream.errors.EngineError`."""
@@ -214,7 +293,8 @@ class Studio:
         The recording is checked before the picture is prepared, so that a bad one costs little.
         """
         recording = open_recording(job.audio, max_seconds=self._settings.max_audio_seconds)
-        actor = self.actor(job.image, job.engine, job.options, face_index=job.face_index)
+        data, kind = job.source
+        actor = self.actor(data, job.engine, job.options, face_index=job.face_index, kind=kind, cancelled=cancelled)
         return render(
             actor,
             recording,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
 from lipstream.engines.base import Patch
-from lipstream.engines.wav2lip.blend import FullBox, LowerFace, lower_face_mask
+from lipstream.engines.lower_face import lower_face_mask
+from lipstream.engines.wav2lip.blend import FullBox, LowerFace
 from lipstream.engines.wav2lip.box import Box, face_box
 from lipstream.errors import FaceError
 from lipstream.face.mesh import Face

@@ -74,3 +74,34 @@ def test_an_upscaler_keeps_the_mouth_in_its_place(
     for before, after in zip(plain, upscaled, strict=True):
         assert (before.x, before.y, before.pixels.shape) == (after.x, after.y, after.pixels.shape)
         assert np.abs(before.pixels.astype(int) - after.pixels).mean() < 2
+
+
+@pytest.fixture(scope="module")
+def full_enhanced(small_import: ImportedModel) -> Wav2LipEngine:
+    """The original's whole box with both stand-ins."""
+    network = GeneratorNetwork(small_import, mouth_only=False, threads=1)
+    more = Enhancements(parser=FaceParser(all_background), upscaler=Upscaler(doubled, 2, "stand-in"))
+    return Wav2LipEngine(network, checkpoint="small.pth", blend="full", enhancements=more)
+
+
+def test_the_whole_box_honours_the_parser(
+    full_enhanced: Wav2LipEngine, full_engine: Wav2LipEngine, head: Avatar, speech: NDArray[np.float32]
+) -> None:
+    """It sees no skin, so nothing may be replaced; asked to be left out, it changes nothing."""
+    for patch in speak(full_enhanced, head, speech, Options(super_resolution=False)):
+        height, width = patch.pixels.shape[:2]
+        assert np.array_equal(patch.pixels, head.picture[patch.y : patch.y + height, patch.x : patch.x + width])
+    plain = speak(full_engine, head, speech, Options())
+    without = speak(full_enhanced, head, speech, Options(segmentation=False, super_resolution=False))
+    assert [patch.pixels.tobytes() for patch in without] == [patch.pixels.tobytes() for patch in plain]
+
+
+def test_the_whole_box_is_upscaled(
+    full_enhanced: Wav2LipEngine, full_engine: Wav2LipEngine, head: Avatar, speech: NDArray[np.float32]
+) -> None:
+    plain = speak(full_engine, head, speech, Options())
+    upscaled = speak(full_enhanced, head, speech, Options(segmentation=False))
+    for before, after in zip(plain, upscaled, strict=True):
+        assert (before.x, before.y, before.pixels.shape) == (after.x, after.y, after.pixels.shape)
+        difference = np.abs(before.pixels.astype(int) - after.pixels)
+        assert 0 < difference.mean() < 3

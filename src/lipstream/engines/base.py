@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
+from lipstream.media.planes import Planes
 
 SPEECH_RATE = 16_000
 """Sample rate of the audio engines listen to, in Hz."""
@@ -27,14 +28,20 @@ SPEECH_RATE = 16_000
 
 @dataclass(frozen=True)
 class Patch:
-    """The part of the picture that one frame changes; everything around it is the avatar's own picture."""
+    """The part of the picture that one frame changes, and what is around it."""
 
     x: int
     """Left edge in the picture, pixels, even (chroma is subsampled by two)."""
     y: int
     """Top edge in the picture, pixels, even."""
     pixels: NDArray[np.uint8]
-    """(height, width, 3) BGR, height and width even. Not changed after it is handed out."""
+    """(height, width, 3) BGR, height and width even; both 0 = nothing changes. Not changed after it is handed out."""
+    background: Planes | None = None
+    """The whole picture below, when the avatar is a clip; None = the avatar's own picture."""
+
+
+NOTHING = np.zeros((0, 0, 3), np.uint8)
+"""Pixels of a patch that changes nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Encoders for a still picture that talks: H.264 of the part that moves, AAC of the speech."""
+"""Encoders for a picture that talks: H.264 of the part that moves, AAC of the speech."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from fractions import Fraction
 import av
 import av.audio.codeccontext
 import av.video.codeccontext
-import av.video.plane
-import cv2
 import numpy as np
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from lipstream.engines.base import Patch
+from lipstream.media.planes import Planes, plane_view, to_planes
 from lipstream.media.resample import Resampler
 
 KEYFRAME_SECONDS = 2
@@ -25,11 +24,6 @@ KEYFRAME_SECONDS = 2
 # picture.
 _LOOKAHEAD_FRAMES = 10
 _LOOKAHEAD_PIXELS = 25_000_000
-
-# BT.601, the matrix of OpenCV's own conversion: blue, green, red, offset → Cb and Cr from 16 to 240.
-_CHROMA = np.array(
-    [[112.0, -74.203, -37.797, 128 * 255], [-18.214, -93.786, 112.0, 128 * 255]], np.float32
-) / np.float32(255)
 
 # ISO/IEC 23091-2 code points that say what the numbers in the file mean. The photo is sRGB; only its matrix is BT.601.
 _PRIMARIES_BT709 = 1
@@ -56,9 +50,10 @@ class Encoding:
 
 
 class VideoEncoder:
-    """H.264 (yuv420p) of one picture whose patches change.
+    """H.264 (yuv420p) of one picture whose patches change, or of a clip whose every frame has a patch.
 
-    The picture is converted to YUV once and kept; per frame only the patch is converted and pasted. ``codec`` is an
+    The picture is converted to YUV once and kept; per frame only the patch is converted and pasted. What patches
+    bring as their background is in YUV already and is copied. ``codec`` is an
     unopened libx264 context, of a container's stream or of its own; ``picture`` is (height, width, 3) uint8 BGR with
     even sides.
     """
@@ -71,12 +66,11 @@ class VideoEncoder:
         encoding: Encoding | None = None,
     ) -> None:
         self._codec = codec
-        self._still = _to_yuv420(picture)
+        self._still = to_planes(picture)
         self._configure(picture.shape[1], picture.shape[0], fps, encoding or Encoding())
         self._frame = av.VideoFrame(codec.width, codec.height, "yuv420p")
-        self._planes = [_plane_view(plane) for plane in self._frame.planes]
-        for plane, still in zip(self._planes, self._still, strict=True):
-            plane[:] = still
+        self._planes = [plane_view(plane) for plane in self._frame.planes]
+        self._fill(self._still)
         self._frames = 0
         self._covered: Patch | None = None
 
@@ -103,9 +97,8 @@ class VideoEncoder:
 
         ``keyframe``: whoever lost the frames before can begin with this one.
         """
-        if self._covered and not (patch and _covers(patch, self._covered)):
-            self._restore(self._covered)
-        if patch:
+        self._prepare_ground(patch)
+        if patch and patch.pixels.size:
             self._paste(patch)
         self._covered = patch
         self._frame.pts = self._frames
@@ -124,8 +117,22 @@ class VideoEncoder:
             packet.duration = 1  # the encoder does not say, and the last frame has no next one to tell
         return packets
 
+    def _prepare_ground(self, patch: Patch | None) -> None:
+        """Make the canvas what it has to be around ``patch``."""
+        covered = self._covered
+        if patch and patch.background is not None:
+            self._fill(patch.background)
+        elif covered and covered.background is not None:
+            self._fill(self._still)
+        elif covered and not (patch and _covers(patch, covered)):
+            self._restore(covered)
+
+    def _fill(self, picture: Planes) -> None:
+        for plane, pixels in zip(self._planes, picture, strict=True):
+            plane[:] = pixels
+
     def _paste(self, patch: Patch) -> None:
-        for plane, pixels, (y, x) in zip(self._planes, _to_yuv420(patch.pixels), _origins(patch), strict=True):
+        for plane, pixels, (y, x) in zip(self._planes, to_planes(patch.pixels), _origins(patch), strict=True):
             height, width = pixels.shape
             plane[y : y + height, x : x + width] = pixels
 
@@ -151,23 +158,6 @@ def _covers(outer: Patch, inner: Patch) -> bool:
         and outer.x + outer_width >= inner.x + inner_width
         and outer.y + outer_height >= inner.y + inner_height
     )
-
-
-def _to_yuv420(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
-    """(h, w, 3) BGR with even sides → Y (h, w), Cb and Cr (h/2, w/2): BT.601, limited range.
-
-    OpenCV's own 4:2:0 takes the chroma of every second pixel; the mean of the four keeps the edge of the lips smooth.
-    """
-    height, width = pixels.shape[:2]
-    luma = cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420)[:height]
-    half = cv2.resize(pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    chroma = cv2.transform(half, _CHROMA)
-    return luma, chroma[..., 0], chroma[..., 1]  # type: ignore[return-value]
-
-
-def _plane_view(plane: av.video.plane.VideoPlane) -> NDArray[np.uint8]:
-    """A writable (height, width) view of a frame's plane, without the padding of its rows."""
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def playback_rate(sample_rate: int) -> int:

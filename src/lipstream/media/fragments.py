@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lipstream.engines.base import Patch
 from lipstream.media.encode import AudioEncoder, Encoding, VideoEncoder, playback_rate
 from lipstream.media.pcm import to_float
+from lipstream.media.planes import to_bgr
 
 LIVE_ENCODING = Encoding(preset="superfast", crf=20.0, threads=1, live=True)
 """A frame costs less than half of the usual preset's time. Slower presets make the idling face pulse more at every key
@@ -164,7 +165,11 @@ class JpegWriter:
         return MediaPacket(header + self._jpeg + pcm, key=True)
 
     def _draw(self, patch: Patch) -> None:
-        if self._covered:
+        if patch.background is not None:
+            self._canvas[:] = to_bgr(patch.background)
+        elif self._covered and self._covered.background is not None:
+            self._canvas[:] = self._picture
+        elif self._covered:
             here = _place(self._covered)
             self._canvas[here] = self._picture[here]
         self._canvas[_place(patch)] = patch.pixels

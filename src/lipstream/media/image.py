@@ -34,6 +34,9 @@ _ICONS = frozenset({"ICO", "ICNS"})
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 
+# Pillow knows these by their signature, but they are videos.
+_FILMS = frozenset({"MPEG", "FLI"})
+
 _STRIP_PIXELS = 1 << 19
 """Converted at a time, so that a large picture is in memory only once besides the result."""
 
@@ -55,6 +58,15 @@ def decode_picture(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
                 return _upright_bgr(image)
             except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
                 raise _unreadable(image.format) from error
+
+
+def looks_like_picture(data: bytes) -> bool:
+    """Whether a file begins as one of the picture formats does, readable here or not; decodes nothing."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        return True
+    Image.init()
+    signatures = (Image.OPEN[name][1] for name in Image.ID if name not in _FILMS)
+    return any(accepts is not None and accepts(data[:16].ljust(16, b"\0")) is True for accepts in signatures)
 
 
 def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:

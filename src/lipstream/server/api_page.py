@@ -70,7 +70,8 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
 
 def _form(path: str, schema: dict[str, Any]) -> str:
     """The endpoint as a form that can be sent."""
-    rows = "".join(_field(name, field, name in schema["required"]) for name, field in schema["properties"].items())
+    required = schema.get("required", ())
+    rows = "".join(_field(name, field, name in required) for name, field in schema["properties"].items())
     return (
         f'<form method="post" action="{escape(path.lstrip("/"))}" enctype="multipart/form-data"><table>'
         f"<tr><th>field</th><th>value</th><th>meaning</th></tr>{rows}</table>"

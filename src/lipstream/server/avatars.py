@@ -1,4 +1,4 @@
-"""``/v1/avatars``: upload a picture once, name it in as many live sessions as you like."""
+"""``/v1/avatars``: upload a picture or a clip once, name it in as many live sessions as you like."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from starlette.datastructures import UploadFile
 
 from lipstream.config import Settings
 from lipstream.errors import RequestError
-from lipstream.server.messages import FACE_INDEX, MAX_FACE_INDEX, check_image_bytes, missing_field, unknown_field
-from lipstream.server.rest import read_form
+from lipstream.media.video import Kind
+from lipstream.server.messages import FACE_INDEX, MAX_FACE_INDEX, unknown_field
+from lipstream.server.rest import check_file_size, read_form, was_chosen
 from lipstream.server.service import Service
+from lipstream.studio import require_one
 
-_PICTURE = {"image": "the picture, as a file"}
-_FIELDS = [*_PICTURE, "face_index"]
+_FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
+_FIELDS = [*_FILES, "face_index"]
 
 
 def avatar_routes(service: Service) -> APIRouter:
@@ -28,23 +30,23 @@ def avatar_routes(service: Service) -> APIRouter:
     @router.post(
         "",
         status_code=201,
-        summary="Keep a picture for live sessions",
+        summary="Keep a picture or a clip for live sessions",
         responses={200: {"description": "It was there already."}},
         openapi_extra={"requestBody": _request_body()},
     )
     async def add(request: Request) -> JSONResponse:
-        image, index = await _read_upload(request, service.settings)
+        data, kind, index = await _read_upload(request, service.settings)
         studio = await service.studio()
-        look = partial(studio.avatar, face_index=index)
-        record, new = await service.queue.run(lambda _: service.avatars.add(image, look, index))
+        look = partial(studio.avatar, kind=kind, face_index=index)
+        record, new = await service.queue.run(lambda _: service.avatars.add(data, look, index))
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
     # Plain functions run on Starlette's threads, where reading files holds nobody up.
-    @router.get("", summary="All pictures, the most recently used first")
+    @router.get("", summary="All of them, the most recently used first")
     def everything() -> dict[str, list[dict[str, Any]]]:
         return {"avatars": [record.to_json() for record in service.avatars.records()]}
 
-    @router.get("/{avatar}", summary="What is known of a picture")
+    @router.get("/{avatar}", summary="What is known of one")
     def one(avatar: str) -> dict[str, Any]:
         return service.avatars.get(avatar).to_json()
 
@@ -52,7 +54,7 @@ def avatar_routes(service: Service) -> APIRouter:
     def thumbnail(avatar: str) -> Response:
         return Response(service.avatars.thumbnail(avatar), media_type="image/jpeg")
 
-    @router.delete("/{avatar}", status_code=204, summary="Delete a picture")
+    @router.delete("/{avatar}", status_code=204, summary="Delete one")
     async def remove(avatar: str) -> Response:
         await asyncio.to_thread(service.avatars.remove, avatar)
         return Response(status_code=204)
@@ -60,18 +62,18 @@ def avatar_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _read_upload(request: Request, settings: Settings) -> tuple[bytes, int | None]:
-    """The picture's file, and which of its faces is meant."""
-    form = await read_form(request, settings, _PICTURE)
+async def _read_upload(request: Request, settings: Settings) -> tuple[bytes, Kind, int | None]:
+    """The file, what it is, and which of its faces is meant."""
+    form = await read_form(request, settings, _FILES)
     try:
         for name in form:
             if name not in _FIELDS:
                 raise unknown_field(name, _FIELDS)
-        image = form.get("image")
-        if not isinstance(image, UploadFile):
-            raise missing_field("image", _PICTURE["image"])
-        check_image_bytes(image.size or 0, settings)
-        return await image.read(), _face_index(form.get("face_index"))
+        files = {name: file for name, file in form.items() if isinstance(file, UploadFile) and was_chosen(file)}
+        require_one(image="image" in files, video="video" in files)
+        check_file_size(files, settings)
+        kind: Kind = "video" if "video" in files else "image"
+        return await files[kind].read(), kind, _face_index(form.get("face_index"))
     finally:
         await form.close()
 
@@ -86,7 +88,7 @@ def _face_index(value: object) -> int | None:
 
 
 def _request_body() -> dict[str, Any]:
-    files = {name: {"type": "string", "format": "binary", "description": text} for name, text in _PICTURE.items()}
+    files = {name: {"type": "string", "format": "binary", "description": text} for name, text in _FILES.items()}
     index = {"type": "integer", "minimum": 0, "maximum": MAX_FACE_INDEX, "description": FACE_INDEX}
-    form = {"type": "object", "required": list(files), "properties": {**files, "face_index": index}}
+    form = {"type": "object", "properties": {**files, "face_index": index}}
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}

@@ -15,10 +15,10 @@ from typing import Annotated, NoReturn, TypeAlias, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipstream.config import MIB, Settings
-from lipstream.errors import EngineError, ImageError, LipstreamError, RequestError
+from lipstream.errors import EngineError, ImageError, LipstreamError, RequestError, VideoError
 from lipstream.media.clock import MAX_FPS, MIN_FPS, frame_rate
 from lipstream.server import base64_text
-from lipstream.studio import EngineName, Job
+from lipstream.studio import EngineName, Job, require_one
 
 RequestId: TypeAlias = str | int
 """What a client may put into ``id``: echoed as it came."""
@@ -55,11 +55,12 @@ class RenderOptions(BaseModel):
     engine: EngineName = Field(default="auto", description='"auto", "portrait" or "wav2lip"')
     face_index: int | None = Field(default=None, ge=0, le=MAX_FACE_INDEX, description=FACE_INDEX)
 
-    def job_with(self, *, image: bytes, audio: bytes) -> Job:
-        """The work to do with these two files."""
+    def job_with(self, *, image: bytes | None, video: bytes | None, audio: bytes) -> Job:
+        """The work to do with these files; exactly one of ``image`` and ``video``, as :class:`Job` wants it."""
         top, bottom, left, right = self.pads
         return Job(
             image=image,
+            video=video,
             audio=audio,
             fps=frame_rate(self.fps),
             engine=self.engine,
@@ -76,20 +77,28 @@ class LipsyncRequest(RenderOptions):
     """A whole WebSocket request."""
 
     audio: str = Field(description="the recording's bytes, base64-encoded", repr=False)
-    image: str = Field(description="the picture's bytes, base64-encoded", repr=False)
+    image: str | None = Field(default=None, description="the picture's bytes, base64-encoded", repr=False)
+    video: str | None = Field(default=None, description="the clip's bytes, base64-encoded", repr=False)
     progress: bool = Field(default=False, description="true or false")
     id: Annotated[str, Field(max_length=MAX_ID_LENGTH)] | int | None = Field(
         default=None, description=f"text of at most {MAX_ID_LENGTH} characters, or a whole number"
     )
 
     def job(self, settings: Settings) -> Job:
-        """The work to do. Decodes the base64, after looking at the picture's size.
+        """The work to do. Decodes the base64, after looking at the picture's or the clip's size.
 
-        Raises :class:`RequestError` (``bad_base64``, ``bad_field``) and :class:`ImageError` (``image_too_large``).
+        Raises :class:`RequestError` (``missing_field``, ``bad_base64``, ``bad_field``), :class:`ImageError`
+        (``image_too_large``) and :class:`VideoError` (``video_too_large``).
         """
-        check_image_bytes(base64_text.decoded_size(self.image), settings)
-        image = base64_text.decode(self.image, "image")
-        return self.job_with(image=image, audio=base64_text.decode(self.audio, "audio"))
+        require_one(image=self.image is not None, video=self.video is not None)
+        image = video = None
+        if self.image is not None:
+            check_image_bytes(base64_text.decoded_size(self.image), settings)
+            image = base64_text.decode(self.image, "image")
+        if self.video is not None:
+            check_video_bytes(base64_text.decoded_size(self.video), settings)
+            video = base64_text.decode(self.video, "video")
+        return self.job_with(image=image, video=video, audio=base64_text.decode(self.audio, "audio"))
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,16 @@ def check_image_bytes(size: int, settings: Settings) -> None:
             "image_too_large",
             f"The picture has {size / MIB:.1f} MiB; at most {settings.max_image_bytes / MIB:.1f} MiB are accepted. "
             "Make it smaller or save it as JPEG.",
+        )
+
+
+def check_video_bytes(size: int, settings: Settings) -> None:
+    """Raises :class:`VideoError` (``video_too_large``) when a video file of ``size`` bytes is not to be decoded."""
+    if size > settings.max_video_bytes:
+        raise VideoError(
+            "video_too_large",
+            f"The video has {size / MIB:.1f} MiB; at most {settings.max_video_bytes / MIB:.1f} MiB are accepted. "
+            "Make it shorter or smaller, or compress it more.",
         )
 
 

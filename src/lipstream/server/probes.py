@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -24,7 +25,9 @@ def probe_routes(service: Service) -> APIRouter:
         if service.state == "ready":
             studio = await service.studio()
             problems = {name: problem.message for name, problem in studio.problems.items()}
-            return JSONResponse({"status": "ready", "engines": studio.engines, "problems": problems})
+            absent = [asdict(model) for model in studio.absent]
+            ready = {"status": "ready", "engines": studio.engines, "problems": problems, "absent": absent}
+            return JSONResponse(ready)
         answer: dict[str, str] = {"status": service.state}
         if service.problem:
             answer |= {"message": service.problem.message, "code": service.problem.code}

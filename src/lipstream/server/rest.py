@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +20,7 @@ from lipstream.server.limits import RETRY_SECONDS
 from lipstream.server.messages import (
     RenderOptions,
     check_image_bytes,
+    check_video_bytes,
     error_fields,
     message_too_large,
     missing_field,
@@ -27,9 +28,23 @@ from lipstream.server.messages import (
     unknown_field,
 )
 from lipstream.server.service import Meter, Service
-from lipstream.studio import Job
+from lipstream.studio import Job, require_one
 
-FILES = {"image": "the picture, as a file", "audio": "the recording, as a file"}
+FILES = {
+    "image": "the picture, as a file",
+    "video": "a clip instead of the picture, as a file",
+    "audio": "the recording, as a file",
+}
+LIMITS = (
+    "max_message_bytes",
+    "max_image_bytes",
+    "max_image_pixels",
+    "max_video_bytes",
+    "max_video_pixels",
+    "max_video_seconds",
+    "max_audio_seconds",
+)
+"""Settings that clients may want to know."""
 MAX_PARTS = 32
 MAX_FIELD_BYTES = 4096
 DISCARD_SECONDS = 5.0
@@ -41,9 +56,12 @@ STATUS = {
     "bad_form": HTTPStatus.BAD_REQUEST,
     "message_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "image_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "video_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "video_too_long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "audio_too_long": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "not_a_form": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "not_an_image": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "not_a_video": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "not_audio": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "no_audio_stream": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "engine_unavailable": HTTPStatus.NOT_IMPLEMENTED,
@@ -82,8 +100,7 @@ def rest_routes(service: Service) -> APIRouter:
 
     @router.get("/limits", summary="What this server accepts")
     def limits() -> dict[str, int | float]:
-        names = ("max_message_bytes", "max_image_bytes", "max_image_pixels", "max_audio_seconds")
-        return {name: getattr(service.settings, name) for name in names}
+        return {name: getattr(service.settings, name) for name in LIMITS}
 
     return router
 
@@ -120,24 +137,33 @@ async def _read_job(request: Request, settings: Settings) -> Job:
     try:
         texts, files = _sort_parts(form)
         options = read_fields(RenderOptions, {name: _value(name, text) for name, text in texts.items()})
-        for name, content in FILES.items():
-            if name not in files:
-                raise missing_field(name, content)
-        check_image_bytes(files["image"].size or 0, settings)
-        return options.job_with(image=await files["image"].read(), audio=await files["audio"].read())
+        require_one(image="image" in files, video="video" in files)
+        if "audio" not in files:
+            raise missing_field("audio", FILES["audio"])
+        check_file_size(files, settings)
+        contents = {name: await files[name].read() if name in files else None for name in ("image", "video")}
+        return options.job_with(**contents, audio=await files["audio"].read())
     finally:
         await form.close()
+
+
+def check_file_size(files: Mapping[str, UploadFile], settings: Settings) -> None:
+    """Raises :class:`ImageError` or :class:`VideoError` when a file is not to be decoded, before it is in memory."""
+    if "image" in files:
+        check_image_bytes(files["image"].size or 0, settings)
+    if "video" in files:
+        check_video_bytes(files["video"].size or 0, settings)
 
 
 async def read_form(request: Request, settings: Settings, files: Collection[str] = FILES) -> FormData:
     """The parts of an upload; files over a megabyte wait on disk, as Starlette does it. To be closed by the caller.
 
-    ``files`` are the fields it should have, for the message. Raises :class:`RequestError` (``not_a_form``,
+    ``files`` are the fields of files that there are, for the message. Raises :class:`RequestError` (``not_a_form``,
     ``bad_form``, ``message_too_large``).
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-        fields = " and ".join(f'"{name}"' for name in files)
-        raise RequestError("not_a_form", f"Send the files as multipart/form-data, in the fields {fields}.")
+        fields = ", ".join(f'"{name}"' for name in files)
+        raise RequestError("not_a_form", f"Send the files as multipart/form-data. Fields for files are {fields}.")
     upload = _Upload(request, settings.max_message_bytes)
     parser = MultiPartParser(
         request.headers, upload.chunks(), max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=MAX_FIELD_BYTES
@@ -184,7 +210,7 @@ class _Upload:
 
 
 def _sort_parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:
-    """Text fields and files by name. A field without text counts as not sent: browsers send empty ones so."""
+    """Text fields and files by name. A field without text or file counts as not sent: browsers send empty ones so."""
     known = [*FILES, *RenderOptions.model_fields]
     texts: dict[str, str] = {}
     files: dict[str, UploadFile] = {}
@@ -197,11 +223,16 @@ def _sort_parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:
             raise RequestError("bad_field", f'The field "{name}" must be {FILES[name]}, not text.')
         if isinstance(value, str):
             texts |= {name: value.strip()} if value.strip() else {}
-        elif name in FILES:
-            files[name] = value
-        else:
+        elif name not in FILES:
             raise RequestError("bad_field", f'The field "{name}" must be text, not a file.')
+        elif was_chosen(value):
+            files[name] = value
     return texts, files
+
+
+def was_chosen(file: UploadFile) -> bool:
+    """Whether somebody meant to send it: for a file field that was left alone, browsers send an empty one."""
+    return bool(file.filename or file.size)
 
 
 def _value(name: str, text: str) -> object:
@@ -217,7 +248,7 @@ def _value(name: str, text: str) -> object:
 def _request_body() -> dict[str, Any]:
     schema = RenderOptions.model_json_schema()
     files = {name: {"type": "string", "format": "binary", "description": content} for name, content in FILES.items()}
-    form = {"type": "object", "required": list(FILES), "properties": files | schema["properties"]}
+    form = {"type": "object", "required": ["audio"], "properties": files | schema["properties"]}
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
 

@@ -68,7 +68,9 @@ class SessionStart(_Message):
 
     type: Literal["session.start"]
     version: Literal[1] = Field(default=VERSION, description="Version of the protocol.")
-    avatar: str | None = Field(default=None, max_length=64, description="Id of an uploaded picture; or `image`.")
+    avatar: str | None = Field(
+        default=None, max_length=64, description="Id of an uploaded picture or clip; or `image`."
+    )
     image: str | None = Field(default=None, repr=False, description="A picture's bytes, base64-encoded; or `avatar`.")
     face_index: int | None = Field(
         default=None, ge=0, le=MAX_FACE_INDEX, description="Which face, from left to right; the largest if left out."

@@ -16,6 +16,7 @@ from lipstream.live import AudioFormat, LiveStream
 from lipstream.media.clock import frame_rate
 from lipstream.media.fragments import FragmentWriter, JpegWriter, MediaWriter
 from lipstream.media.size import SizeLimit
+from lipstream.media.video import Kind
 from lipstream.server import base64_text
 from lipstream.server.messages import check_image_bytes, message_too_large
 from lipstream.server.service import Service, internal_error
@@ -100,7 +101,8 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
     def prepare() -> Prepared:
         engine = studio.engine(start.engine)
         limit = SizeLimit(service.settings.live_max_pixels, start.video.width)
-        actor = studio.live_actor(_image(service, start), start.engine, limit, _face_index(service, start))
+        data, kind = _source(service, start)
+        actor = studio.live_actor(data, start.engine, limit, kind, _face_index(service, start))
         fps = frame_rate(start.video.fps)
         audio = start.audio.format
         stream = LiveStream(
@@ -117,13 +119,14 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
     return StreamSession(websocket, service, start, await asyncio.to_thread(prepare))
 
 
-def _image(service: Service, start: SessionStart) -> bytes:
+def _source(service: Service, start: SessionStart) -> tuple[bytes, Kind]:
     if (start.avatar is None) == (start.image is None):
         raise RequestError("missing_field", 'Send either "avatar" or "image", and not both.')
     if start.image is None:
-        return service.avatars.picture(start.avatar or "")
+        name = start.avatar or ""
+        return service.avatars.picture(name), service.avatars.get(name).kind
     check_image_bytes(base64_text.decoded_size(start.image), service.settings)
-    return base64_text.decode(start.image, "image")
+    return base64_text.decode(start.image, "image"), "image"
 
 
 def _face_index(service: Service, start: SessionStart) -> int | None:

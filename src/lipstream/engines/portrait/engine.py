@@ -3,7 +3,8 @@
     speech → motion.MotionStream → style.Style → easing.Ease → renderer.Renderer → Patch
 
 The motion model and all that depends on the portrait are prepared once; a frame is two matrix products and two image
-warps. A portrait that is to live between its words is drawn by living.LivingRenderer instead.
+warps. A portrait that is to live between its words is drawn by living.LivingRenderer instead, a clip by
+clip.ClipRenderer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from lipstream.avatar import Avatar
 from lipstream.cache import held_bytes
 from lipstream.engines.base import Liveliness, Patch, still
+from lipstream.engines.portrait.clip import ClipRenderer, ClipStage
 from lipstream.engines.portrait.easing import Ease
 from lipstream.engines.portrait.living import Life, LivingRenderer, prepare_life
 from lipstream.engines.portrait.motion import Motion, MotionModel, MotionStream
@@ -26,6 +28,7 @@ from lipstream.engines.portrait.phones import AcousticModel
 from lipstream.engines.portrait.renderer import Renderer
 from lipstream.engines.portrait.rig import Rig, build_rig, mesh_columns
 from lipstream.engines.portrait.style import MouthPose, Style, motion_vectors
+from lipstream.engines.reel import Reel
 from lipstream.models.assets import PHONE_MEANS, PHONE_SENDUMP, PHONE_VARIANCES
 from lipstream.models.store import ModelStore
 
@@ -50,10 +53,14 @@ class PortraitEngine:
         return self._model.lookahead
 
     def prepare(self, avatar: Avatar) -> PortraitActor:
-        """Cut the portrait into layers and paint its mouth: a tenth of a second to half a second."""
+        """Cut the portrait into layers and paint its mouth: a tenth of a second to half a second.
+
+        Of a clip, its best frame; the others are prepared when they are first spoken in.
+        """
         points, vectors = motion_vectors(self._model.basis)
         rig = build_rig(avatar, mesh_columns(points, vectors, avatar.face))
-        return PortraitActor(avatar, self._model, rig, Style(self._model.basis, avatar.face))
+        stage = ClipStage(avatar, avatar.footage, rig) if avatar.footage else None
+        return PortraitActor(avatar, self._model, rig, Style(self._model.basis, avatar.face), stage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +75,8 @@ class PortraitActor:
     """What turns motion into pixels."""
     style: Style
     """How this face moves."""
+    stage: ClipStage | None = None
+    """Where it is drawn, if it is a clip."""
 
     @cached_property
     def life(self) -> Life:
@@ -77,7 +86,7 @@ class PortraitActor:
     @property
     def nbytes(self) -> int:
         """Picture and layers; what life adds is of the same order. Bytes."""
-        return held_bytes(self.avatar) + held_bytes(self.rig)
+        return held_bytes(self.avatar) + held_bytes(self.rig) + (self.stage.nbytes if self.stage else 0)
 
     def perform(
         self,
@@ -86,7 +95,8 @@ class PortraitActor:
         *,
         batch: int = 1,  # noqa: ARG002  a frame at a time is as fast
     ) -> PortraitPerformance:
-        """Begin an utterance at ``fps`` frames per second. ``life`` is asked once for every frame that is drawn."""
+        """Begin an utterance at ``fps`` frames per second. ``life`` is asked once for every frame that is drawn; not
+        by a clip, which lives by itself."""
         return PortraitPerformance(self, fps, life)
 
     @property
@@ -103,7 +113,7 @@ class PortraitPerformance:
         self._fps = fps
         self._stream = actor.model.listen(fps)
         self._life = life
-        self._draw = _drawing(actor, life)
+        self._draw = _drawing(actor, fps, life)
         self._ease = Ease(MouthPose.rest(actor.rig.columns), fps)
         self._heard = 0
         # The frame that follows the one drawn last without a jump: of which stream, and its number; idle is no stream.
@@ -146,8 +156,10 @@ class PortraitPerformance:
             yield self._draw(self._ease.towards(pose, jump=jump))
 
 
-def _drawing(actor: PortraitActor, life: Callable[[], Liveliness]) -> Callable[[MouthPose], Patch]:
+def _drawing(actor: PortraitActor, fps: Fraction, life: Callable[[], Liveliness]) -> Callable[[MouthPose], Patch]:
     """How this actor's frames are drawn: a still one needs no head."""
+    if actor.stage:
+        return ClipRenderer(actor.stage, actor.rig, Reel(actor.stage.footage, fps)).draw
     if life is still:
         region, renderer = actor.rig.region, Renderer(actor.rig)
         return lambda pose: Patch(region.x, region.y, renderer.draw(pose))

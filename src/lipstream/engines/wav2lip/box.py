@@ -1,19 +1,20 @@
-"""Rectangles of whole pixels: the box around the face that the network sees, and the part of it that changes."""
+"""The box around the face that the network sees."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+import numpy as np
 
-from numpy.typing import NDArray
-
+from lipstream.engines.box import Box
 from lipstream.errors import FaceError
 from lipstream.face.mesh import Face
 
-Array = TypeVar("Array", bound=NDArray[Any])
+__all__ = ["DEFAULT_PADS", "Box", "Corners", "Pads", "carry", "face_box"]
 
 Pads = tuple[int, int, int, int]
 """Pixels added to the face box: top, bottom, left, right. Negative values shrink it."""
+
+Corners = tuple[float, float, float, float]
+"""Left, top, right, bottom of a detector's box, pixels."""
 
 DEFAULT_PADS: Pads = (0, 10, 0, 0)
 _SMALLEST = 8  # px; a box under this has no face to show
@@ -27,54 +28,11 @@ ten portraits (median 12 %), and agrees with it within 5 % on the other sides of
 """
 
 
-@dataclass(frozen=True)
-class Box:
-    """Columns ``left`` to ``right`` and rows ``top`` to ``bottom`` of a picture, the last ones not included."""
-
-    left: int
-    """First column, pixels."""
-    top: int
-    """First row, pixels."""
-    right: int
-    """One behind the last column, pixels."""
-    bottom: int
-    """One behind the last row, pixels."""
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-        return self.bottom - self.top
-
-    def cut(self, picture: Array) -> Array:
-        """This part of a picture, as a view."""
-        return cast(Array, picture[self.top : self.bottom, self.left : self.right])
-
-    def within(self, outer: Box) -> Box:
-        """The same place, counted from the corner of ``outer``."""
-        left, top = self.left - outer.left, self.top - outer.top
-        return Box(left, top, left + self.width, top + self.height)
-
-    def even(self, shape: tuple[int, ...]) -> Box:
-        """The smallest box around this one with even coordinates, inside a picture of even ``shape``."""
-        height, width = shape[:2]
-        return Box(
-            self.left // 2 * 2,
-            self.top // 2 * 2,
-            min(width, -(-self.right // 2) * 2),
-            min(height, -(-self.bottom // 2) * 2),
-        )
-
-
 def face_box(
     face: Face,
     shape: tuple[int, ...],
     pads: Pads = DEFAULT_PADS,
-    detected: tuple[float, float, float, float] | None = None,
+    detected: Corners | None = None,
 ) -> Box:
     """The box around a face, grown by ``pads`` and kept inside a picture of ``shape`` (height, width, ...).
 
@@ -100,3 +58,11 @@ def face_box(
             "no_face", f"With pads {list(pads)} nothing is left of the face box. Use [0, 10, 0, 0] or larger numbers."
         )
     return box
+
+
+def carry(box: Corners, was: Face, now: Face) -> Corners:
+    """A detector's box of a face ``was``, moved and resized as the box of its mesh has been ``now``."""
+    old, new = np.array(was.box).reshape(2, 2), np.array(now.box).reshape(2, 2)
+    place = (np.array(box).reshape(2, 2) - old[0]) / (old[1] - old[0])
+    left, top, right, bottom = (float(edge) for edge in (new[0] + place * (new[1] - new[0])).reshape(-1))
+    return left, top, right, bottom

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,18 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
-from lipstream.engines.base import Liveliness, Patch, still
+from lipstream.cache import PreparedCache
+from lipstream.engines.base import Liveliness, still
+from lipstream.engines.reel import Reel
 from lipstream.engines.wav2lip.architecture import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.engines.wav2lip.blend import Blend, Compositor, FullBox, LowerFace
-from lipstream.engines.wav2lip.box import DEFAULT_PADS, Box, Pads, face_box
+from lipstream.engines.wav2lip.box import DEFAULT_PADS, Box, Pads, carry, face_box
 from lipstream.engines.wav2lip.imported import Progress, import_checkpoint, no_report
-from lipstream.engines.wav2lip.mel import LOOKAHEAD, MAX_VALUE, WindowStream
+from lipstream.engines.wav2lip.mel import LOOKAHEAD, MAX_VALUE
 from lipstream.engines.wav2lip.network import Device, GeneratorNetwork, Shares
-from lipstream.engines.wav2lip.silence import SpeechGate, fade_step
+from lipstream.engines.wav2lip.performance import Wav2LipPerformance
+from lipstream.engines.wav2lip.scenes import (
+    SCENES_BYTES,
+    ClipScenes,
+    OneScene,
+    Scene,
+    SceneCache,
+    Scenes,
+    compact,
+)
+from lipstream.engines.wav2lip.tiles import open_network
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
-from lipstream.errors import RequestError
+from lipstream.errors import FaceError, RequestError
 from lipstream.face.alignment import FaceAlignmentDetector
+from lipstream.face.mesh import Face
 
 CPU_BATCH = 8
 """Windows per network call on the CPU when there is no hurry; more would be no faster. Fewer than that are taken one by
@@ -92,17 +105,18 @@ class Wav2LipEngine:
         device: Device = "cpu",
         blend: Blend = "lower",
         threads: int | None = None,
-        precise: bool = True,
+        precise: bool | None = None,
         enhancements: Enhancements = NOTHING_MORE,
         on_progress: Progress = no_report,
     ) -> Wav2LipEngine:
         """Import the checkpoint if that has not been done, and load it.
 
-        ``threads`` per network call, all cores when None; ``precise`` see :class:`GeneratorNetwork`.
+        ``threads`` per network call, all cores when None; ``precise`` see
+        :func:`lipstream.engines.wav2lip.tiles.open_network`.
         Raises :class:`ModelError` as :func:`lipstream.engines.wav2lip.imported.import_checkpoint` does.
         """
         model = import_checkpoint(checkpoint, cache, on_progress)
-        network = GeneratorNetwork(
+        network = open_network(
             model,
             mouth_only=blend == "lower",
             device=device,
@@ -134,7 +148,8 @@ class Wav2LipEngine:
             )
 
     def prepare(self, avatar: Avatar, options: Options = DEFAULT_OPTIONS) -> Wav2LipActor:
-        """Encode the avatar's face, and parse it if there is a parser.
+        """Encode the avatar's face, and parse it if there is a parser. Of a clip, its best frame; the others when they
+        are first spoken in.
 
         Raises what :meth:`check_size` raises, and :class:`FaceError` (``no_face``) when the pads leave nothing of the
         face.
@@ -142,26 +157,36 @@ class Wav2LipEngine:
         self.check_size(options.img_size)
         detector = self._enhancements.detector
         detected = detector.box(avatar.picture, near=avatar.face.box) if detector else None
-        box = face_box(avatar.face, avatar.picture.shape, options.pads, detected)
-        shares = self._network.encode(network_face(avatar.picture, box, self._network.side))
-        compositor = self._compositor(avatar, box, shares, options)
-        return Wav2LipActor(avatar, self._network, shares, compositor, self._blend)
+        encoder = self._network.encoder()
 
-    def _compositor(self, avatar: Avatar, box: Box, shares: Shares, options: Options) -> Compositor:
+        def make(picture: NDArray[np.uint8], face: Face) -> Scene:
+            # A detector would take minutes for a clip: its box is carried along with the mesh.
+            carried = detected and carry(detected, avatar.face, face)
+            box = face_box(face, picture.shape, options.pads, carried)
+            shares = encoder(network_face(picture, box, self._network.side))
+            return Scene(shares, self._compositor(picture, face, box, shares, options))
+
+        return Wav2LipActor(avatar, self._network, make, self._blend)
+
+    def _compositor(
+        self, picture: NDArray[np.uint8], face: Face, box: Box, shares: Shares, options: Options
+    ) -> Compositor:
+        parser = self._enhancements.parser if options.segmentation else None
+        replaceable = parser.mask(picture, face) if parser else None
+        upscaler = self._enhancements.upscaler if options.super_resolution else None
         if self._blend == "full":
-            return FullBox(avatar.picture, box)
+            return FullBox(picture, box, replaceable=replaceable, upscaler=upscaler)
         window = np.full((1, MEL_BANDS, WINDOW_COLUMNS), -MAX_VALUE, np.float32)
         (silent,) = self._network.generate(window, shares, batch=1)
-        parser = self._enhancements.parser if options.segmentation else None
         return LowerFace(
-            avatar.picture,
-            avatar.face,
+            picture,
+            face,
             box,
             self._network.side,
             self._network.first_row,
             silent,
-            replaceable=parser.mask(avatar.picture, avatar.face) if parser else None,
-            upscaler=self._enhancements.upscaler if options.super_resolution else None,
+            replaceable=replaceable,
+            upscaler=upscaler,
         )
 
 
@@ -169,19 +194,27 @@ class Wav2LipActor:
     """An avatar whose face is encoded. Immutable and safe to share between threads."""
 
     def __init__(
-        self, avatar: Avatar, network: GeneratorNetwork, shares: Shares, compositor: Compositor, blend: Blend
+        self,
+        avatar: Avatar,
+        network: GeneratorNetwork,
+        make: Callable[[NDArray[np.uint8], Face], Scene],
+        blend: Blend,
     ) -> None:
+        """``make`` prepares one picture with its face."""
         self.avatar = avatar
         self._network = network
-        self._shares = shares
-        self._compositor = compositor
         self._blend: Blend = blend
+        self._scene = make(avatar.picture, avatar.face)
+        if avatar.footage:
+            self._make = make
+            self._cache: SceneCache = PreparedCache(SCENES_BYTES, lambda scene: scene.nbytes if scene else 0)
 
     @property
     def nbytes(self) -> int:
-        """Picture, encoded face and mask, bytes."""
-        shares = sum(share.nbytes for share in self._shares.values())
-        return self.avatar.picture.nbytes + shares + self._compositor.nbytes
+        """Picture, encoded face and mask, bytes; of a clip, what all of its frames may come to take."""
+        footage = self.avatar.footage
+        size = self.avatar.picture.nbytes + self._scene.nbytes
+        return size + (footage.nbytes + min(SCENES_BYTES, len(footage.clip) * self._scene.nbytes) if footage else 0)
 
     def perform(
         self,
@@ -194,106 +227,29 @@ class Wav2LipActor:
 
         ``batch`` is how many frames the caller is ready to wait for: 1 gives each as soon as its audio is there,
         more are computed together in less time. On the CPU that is 1 or :data:`CPU_BATCH`, what is nearest below.
+        Whoever takes single frames of a clip cannot wait in the middle either, so its frames are prepared here.
         """
         if self._network.device == "cpu":
             batch = CPU_BATCH if batch >= CPU_BATCH else 1
         # The original never holds the photo's mouth, so neither does its parity mode.
         gated = self._blend == "lower"
         return Wav2LipPerformance(
-            self._network, self._shares, self._compositor, fps, gated=gated, batch=max(1, min(batch, GPU_BATCH))
+            self._network, self._scenes(fps, batch), fps, gated=gated, batch=max(1, min(batch, GPU_BATCH))
         )
 
+    def _scenes(self, fps: Fraction, batch: int) -> Scenes:
+        if self.avatar.footage is None:
+            return OneScene(self._scene)
+        scenes = ClipScenes(Reel(self.avatar.footage, fps), self._cache, self._clip_scene)
+        if batch == 1:
+            scenes.fill()
+        return scenes
 
-@dataclass
-class _Utterance:
-    """What is known of one utterance so far."""
-
-    windows: WindowStream
-    """Its audio for the network."""
-    gate: SpeechGate | None
-    """Its audio for the cross-fade; None = the network's mouth always."""
-    waiting: list[tuple[NDArray[np.float32], float]] = field(default_factory=list)
-    """Windows not drawn yet, with the weights of their frames."""
-    frames: int = 0
-    """Frames drawn or waiting."""
-
-
-class Wav2LipPerformance:
-    """See :class:`lipstream.engines.base.Performance`. Not thread-safe."""
-
-    def __init__(
-        self,
-        network: GeneratorNetwork,
-        shares: Shares,
-        compositor: Compositor,
-        fps: Fraction,
-        *,
-        gated: bool,
-        batch: int,
-    ) -> None:
-        self._network = network
-        self._shares = shares
-        self._compositor = compositor
-        self._fps = fps
-        self._gated = gated
-        self._batch = batch
-        self._drawn: NDArray[np.float32] | None = None  # the network's rows in the last frame
-        self._weight = 0.0  # of those rows in the last frame
-        self._utterance = self._begin()
-
-    def _begin(self, weight: float = 0.0) -> _Utterance:
-        return _Utterance(WindowStream(self._fps), SpeechGate(self._fps, weight) if self._gated else None)
-
-    def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
-        """See :class:`lipstream.engines.base.Performance`."""
-        utterance = self._utterance
-        if utterance.gate is not None:
-            utterance.gate.push(speech)
-        return self._draw(utterance, utterance.windows.push(speech))
-
-    def finish(self, frames: int) -> Iterator[Patch]:
-        """See :class:`lipstream.engines.base.Performance`. The last frame shows the photo's own mouth."""
-        utterance, self._utterance = self._utterance, self._begin()
-        return self._draw(utterance, utterance.windows.finish(frames), frames)
-
-    def clear(self) -> None:
-        """See :class:`lipstream.engines.base.Performance`."""
-        self._utterance = self._begin(self._weight)
-
-    def idle(self) -> Patch:
-        """See :class:`lipstream.engines.base.Performance`."""
-        self._weight = max(0.0, self._weight - fade_step(self._fps))
-        if self._utterance.gate is not None:
-            self._utterance.gate.weight = self._weight
-        if self._drawn is None or self._weight == 0.0:
-            return self._compositor.rest
-        return self._compositor.compose(self._drawn, self._weight)
-
-    def _draw(
-        self, utterance: _Utterance, windows: Iterator[NDArray[np.float32]], total: int | None = None
-    ) -> Iterator[Patch]:
-        """Frames for these windows, by the batch; with ``total``, those of an unfilled batch too."""
-        for window in windows:
-            utterance.frames += 1
-            weight = 1.0
-            if utterance.gate is not None:
-                weight = utterance.gate.next_weight(None if total is None else total - utterance.frames)
-            utterance.waiting.append((window, weight))
-            if len(utterance.waiting) == self._batch:
-                yield from self._show(utterance)
-        if total is not None:
-            yield from self._show(utterance)
-
-    def _show(self, utterance: _Utterance) -> Iterator[Patch]:
-        waiting, utterance.waiting = utterance.waiting, []
-        heard = [window for window, weight in waiting if weight > 0.0]
-        pictures = iter(self._network.generate(np.stack(heard), self._shares, self._batch) if heard else ())
-        for _, self._weight in waiting:
-            if self._weight > 0.0:
-                self._drawn = next(pictures)
-                yield self._compositor.compose(self._drawn, self._weight)
-            else:
-                yield self._compositor.rest
+    def _clip_scene(self, picture: NDArray[np.uint8], face: Face) -> Scene | None:
+        try:
+            return compact(self._make(picture, face))
+        except FaceError:  # at the picture's edge
+            return None
 
 
 def network_face(picture: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -60,6 +61,20 @@ class OnnxNetwork:
         return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
 
 
+class FaceEncoder:
+    """What the decoder needs of a face. Thread-safe."""
+
+    def __init__(self, network: Runner, cut: Sequence[int]) -> None:
+        """``cut`` are the rows that the decoder wants cut off the top of each share."""
+        self._network = network
+        self._cut = cut
+
+    def __call__(self, face: NDArray[np.float32]) -> Shares:
+        """Shares of a face, (6, side, side) BGR in [0, 1]: masked picture, then the whole one."""
+        made = self._network({FACE: np.ascontiguousarray(face[np.newaxis])})
+        return {share(n): np.ascontiguousarray(made[share(n)][:, :, rows:]) for n, rows in enumerate(self._cut)}
+
+
 class GeneratorNetwork:
     """The whole generator. Thread-safe; threads that call at the same time take turns."""
 
@@ -73,13 +88,16 @@ class GeneratorNetwork:
         """
         self._model = model
         self._threads = threads
-        self._precise = precise
+        self.precise = precise
+        """Whether batches take small tiles."""
         self._gpu = _gpu_providers(model.graph("face")) if device == "cuda" else []
         self.device: Device = "cuda" if self._gpu else "cpu"
         first = model.description.first_mouth_row
         self._mouth_only = mouth_only and first is not None and not self._gpu
         self.first_row = first if self._mouth_only and first is not None else 0
         """First row of the network's picture that :meth:`generate` gives."""
+        self._encoder: weakref.ref[FaceEncoder] | None = None
+        self._encoder_lock = threading.Lock()
         self._decoder = self._load("mouth" if self._mouth_only else "decoder")
 
     @property
@@ -87,45 +105,57 @@ class GeneratorNetwork:
         """Side of the network's pictures, pixels."""
         return self._model.description.side
 
-    def encode(self, face: NDArray[np.float32]) -> Shares:
-        """What the decoder needs of a face, (6, side, side) BGR in [0, 1]: masked picture, then the whole one."""
-        # Once per avatar: loading the encoder for it takes a moment, keeping it would take 140 MB.
-        made = self._load("face")({FACE: np.ascontiguousarray(face[np.newaxis])})
-        description = self._model.description
-        shares = {share(index): made[share(index)] for index in range(description.shares)}
-        if self._mouth_only:
-            for (name, array), rows in zip(shares.items(), description.mouth_share_rows, strict=True):
-                shares[name] = np.ascontiguousarray(array[:, :, rows:])
-        return shares
+    def encoder(self) -> FaceEncoder:
+        """The face encoder. It goes, with its 140 MB, when nobody holds it any more: stills need it for a moment."""
+        with self._encoder_lock:
+            encoder = self._encoder() if self._encoder else None
+            if encoder is None:
+                description = self._model.description
+                cut = description.mouth_share_rows if self._mouth_only else (0,) * description.shares
+                encoder = FaceEncoder(self._load("face"), cut)
+                self._encoder = weakref.ref(encoder)
+            return encoder
 
-    def generate(self, windows: NDArray[np.float32], shares: Shares, batch: int) -> NDArray[np.float32]:
+    def encode(self, face: NDArray[np.float32]) -> Shares:
+        """What the decoder needs of one face, see :class:`FaceEncoder`."""
+        return self.encoder()(face)
+
+    def generate(
+        self, windows: NDArray[np.float32], shares: Shares | Sequence[Shares], batch: int
+    ) -> NDArray[np.float32]:
         """Pictures for mel windows (n, 80, 16): (n, side - first_row, side, 3) BGR in [0, 1].
 
-        The decoder always sees ``batch`` windows at a time, the last ones padded: another number would need
-        another plan, and could round differently.
+        ``shares`` is one face, or one for each window. The decoder always sees ``batch`` windows at a time, the last
+        ones padded: another number would need another plan, and could round differently.
         """
-        pictures = [
-            self._batch(windows[start : start + batch], shares, batch) for start in range(0, len(windows), batch)
-        ]
+        faces = [shares] * len(windows) if isinstance(shares, Mapping) else shares
+        starts = range(0, len(windows), batch)
+        pictures = [self._batch(windows[at : at + batch], faces[at : at + batch], batch) for at in starts]
         return np.concatenate(pictures)
 
-    def _batch(self, windows: NDArray[np.float32], shares: Shares, batch: int) -> NDArray[np.float32]:
+    def _batch(self, windows: NDArray[np.float32], shares: Sequence[Shares], batch: int) -> NDArray[np.float32]:
         padded = np.empty((batch, 1, MEL_BANDS, WINDOW_COLUMNS), np.float32)
         padded[: len(windows), 0] = windows
         padded[len(windows) :] = padded[len(windows) - 1]
-        if self._model.description.batched_shares:
-            shares = {name: np.repeat(array, batch, axis=0) for name, array in shares.items()}
-        pictures = self._decoder({MEL: padded, **shares})[PICTURE]
+        pictures = self._decoder({MEL: padded, **self._faces(shares, batch)})[PICTURE]
         return np.moveaxis(pictures[: len(windows)], 1, -1)
+
+    def _faces(self, shares: Sequence[Shares], batch: int) -> Shares:
+        first = shares[0]
+        if all(other is first for other in shares):
+            times = batch if self._model.description.batched_shares else 1
+            return first if times == 1 else {name: np.repeat(array, times, axis=0) for name, array in first.items()}
+        padded = [*shares, *[shares[-1]] * (batch - len(shares))]
+        return {name: np.concatenate([one[name] for one in padded], dtype=np.float32) for name in first}
 
     def _load(self, name: str) -> Runner:
         if self._gpu:
             return OnnxNetwork(self._model.graph(name), self._gpu)
         path = self._model.network(name)
         if name == "face":
-            # Runs once, and its first kernel, 7×7, suffers most from tiles.
+            # Runs once per picture, and its first kernel, 7×7, suffers most from tiles.
             return TiledNetwork(path, self._threads, tiles=_NO_TILES, batch_tiles=_NO_TILES)
-        batch_tiles = _SMALL_TILES if self._precise else _LARGE_TILES
+        batch_tiles = _SMALL_TILES if self.precise else _LARGE_TILES
         return TiledNetwork(path, self._threads, tiles=_SMALL_TILES, batch_tiles=batch_tiles)
 
 

@@ -1,0 +1,68 @@
+"""From a video file to an avatar: decode it, follow the face through it, choose the frame that shows it best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lipstream.avatar import Avatar, Footage, picture_digest
+from lipstream.errors import CancelledError, FaceError
+from lipstream.face.finder import SMALLEST_FACE, FaceFinder
+from lipstream.face.mesh import Face
+from lipstream.face.topology import INNER_LIPS
+from lipstream.face.tracking import FaceTracker
+from lipstream.media.clip import ClipReader, ClipWriter
+from lipstream.media.size import SizeLimit, shrink
+from lipstream.media.video import Video, VideoLimits
+
+_TURN_COST = 1 / 60.0  # IOD of open mouth that a degree of turning is as bad as
+_TURN_FREE = 8.0  # degrees that are as good as none
+
+
+def load_footage(
+    data: bytes,
+    finder: FaceFinder,
+    limits: VideoLimits,
+    limit: SizeLimit | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Avatar:
+    """A clip as an avatar; pictures above ``limit`` are made smaller. Its sound is left out.
+
+    Takes about 10 ms for each frame of 512 × 512, and memory for one frame besides the result. ``cancelled`` is asked
+    before every frame. Raises :class:`lipstream.errors.VideoError`, :class:`CancelledError`, and :class:`FaceError`
+    (``no_face``) when no frame shows one.
+    """
+    video = Video(data, limits)
+    writer, tracker = ClipWriter(video.fps), FaceTracker(finder, video.fps)
+    for picture in video.pictures():
+        if cancelled():
+            raise CancelledError
+        picture = shrink(picture, limit) if limit else picture
+        writer.add(picture)
+        tracker.add(picture)
+    footage = Footage(writer.finish(), tracker.finish())
+    best = best_frame(footage)
+    if best is None:
+        raise FaceError(
+            "no_face",
+            f"There is no face in this video, or it is less than {SMALLEST_FACE} pixels wide. "
+            "Use a video that shows one face from the front.",
+        )
+    index, face = best
+    picture = ClipReader(footage.clip).picture(index)
+    return Avatar(picture, finder.refine(picture, face), picture_digest(picture), footage)
+
+
+def best_frame(footage: Footage) -> tuple[int, Face] | None:
+    """The frame, with its face, whose mouth is closed most and whose head is turned least; None without any face."""
+    seen = [(index, face) for index, face in enumerate(footage.faces) if face]
+    return min(seen, key=lambda frame: _cost(frame[1]), default=None)
+
+
+def _cost(face: Face) -> float:
+    lips = face.landmarks[INNER_LIPS, :2]
+    below, above = lips[1:10], lips[:10:-1]  # from corner to corner, side by side
+    gap = float(np.linalg.norm(below - above, axis=1).mean()) / face.scale
+    turned = max(abs(face.pose.yaw), abs(face.pose.pitch)) - _TURN_FREE
+    return gap + _TURN_COST * max(0.0, turned)

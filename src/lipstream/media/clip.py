@@ -1,0 +1,117 @@
+"""A short video in memory, every frame of it at hand, played forth and back for as long as somebody speaks.
+
+Frames are kept as JPEGs: a tenth of their planes' size, and any of them is back in one to two milliseconds (at 512 and
+1280 × 720), whatever the order. The planes inside are those that H.264 is given later; no colour is converted twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.video.codeccontext
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.media.planes import Planes, plane_view, to_bgr, to_planes
+
+_QUANTISER = 2
+"""FFmpeg's finest for JPEG: 50 dB and more from the picture it was given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A video without sound. Immutable; threads may share it."""
+
+    frames: tuple[bytes, ...]
+    """JPEG each, at least one."""
+    fps: Fraction
+    """Frames per second."""
+    size: tuple[int, int]
+    """(width, height) in pixels, both even."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the frames."""
+        return sum(map(len, self.frames))
+
+    @property
+    def seconds(self) -> float:
+        """Length once through."""
+        return float(len(self.frames) / self.fps)
+
+    def index_at(self, time: Fraction) -> int:
+        """The frame to show ``time`` seconds after playing began: 0 1 2 3 2 1 0 1 …, neither end twice."""
+        return there_and_back(math.floor(time * self.fps), len(self.frames))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def there_and_back(step: int, length: int) -> int:
+    """Where a walk over 0 … length - 1 and back is after ``step`` steps, without staying at the ends."""
+    turn = max(1, 2 * length - 2)
+    place = step % turn
+    return min(place, turn - place) if length > 1 else 0
+
+
+class ClipWriter:
+    """Makes a clip, picture by picture, all of the size of the first. Not thread-safe."""
+
+    def __init__(self, fps: Fraction) -> None:
+        self._fps = fps
+        self._frames: list[bytes] = []
+        self._codec: av.video.codeccontext.VideoCodecContext | None = None
+
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        """The next frame, (height, width, 3) BGR with even sides."""
+        height, width = picture.shape[:2]
+        if self._codec is None:
+            self._codec = _encoder(width, height)
+        frame = av.VideoFrame(width, height, "yuvj420p")
+        for plane, pixels in zip(frame.planes, to_planes(picture), strict=True):
+            plane_view(plane)[:] = pixels
+        frame.pts = len(self._frames)
+        (packet,) = self._codec.encode(frame)
+        self._frames.append(bytes(packet))
+
+    def finish(self) -> Clip:
+        """All of them. There must have been one."""
+        assert self._codec is not None
+        return Clip(tuple(self._frames), self._fps, (self._codec.width, self._codec.height))
+
+
+class ClipReader:
+    """Opens a clip's frames in any order; the last one stays open. Not thread-safe."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self._codec = av.CodecContext.create("mjpeg", "r")
+        self._codec.thread_count = 1  # more would hold frames back
+        self._open: tuple[int, Planes] = (-1, ())
+
+    def planes(self, index: int) -> Planes:
+        """Frame ``index``. Not to be written to; the same object as long as the same frame is asked for."""
+        if self._open[0] != index:
+            (frame,) = self._codec.decode(av.Packet(self._clip.frames[index]))
+            assert isinstance(frame, av.VideoFrame)
+            # The views keep the frame's memory, which the decoder does not use again while they live.
+            self._open = index, tuple(plane_view(plane) for plane in frame.planes)
+        return self._open[1]
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Frame ``index`` as (height, width, 3) BGR."""
+        return to_bgr(self.planes(index))
+
+
+def _encoder(width: int, height: int) -> av.video.codeccontext.VideoCodecContext:
+    codec = av.CodecContext.create("mjpeg", "w")
+    assert isinstance(codec, av.video.codeccontext.VideoCodecContext)
+    # Called full range, as JPEG is; the numbers are kept as they are.
+    codec.width, codec.height, codec.pix_fmt = width, height, "yuvj420p"
+    codec.time_base = Fraction(1, 25)
+    codec.thread_count = 1
+    codec.qmin = codec.qmax = _QUANTISER
+    return codec

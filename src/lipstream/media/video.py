@@ -1,0 +1,231 @@
+"""Videos: whatever FFmpeg decodes, as upright BGR pictures of one size at a steady rate.
+
+The file's own times decide which picture is shown when, so that recordings of telephones, whose rate wavers, keep their
+pace. Rates beyond 30 are thinned to a whole part of themselves.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from lipstream.errors import VideoError
+from lipstream.media.claims import claims_too_much
+from lipstream.media.image import MIN_SIDE, looks_like_picture
+from lipstream.media.planes import plane_view
+
+Kind = Literal["image", "video"]
+"""What shows the person who speaks."""
+
+MAX_RATE = 30
+"""Pictures per second that are kept at most."""
+_UNKNOWN_RATE = Fraction(25)
+_MOST_DECODED = 130
+"""Frames per second of its length that a video may have in all; more are damage, or meant to keep a server busy."""
+_EARLY = Fraction(1, 5)  # of a place: a frame that comes so little after a place is shown there already
+_HEADER_SLACK = 0.5  # seconds that a header's duration may be longer than what is decoded
+
+_KINDS = "MP4, MOV, WebM, MKV or AVI"
+
+# ISO/IEC 23091-2: the code point of BT.709, and "not said", which players take for BT.709 from this height on.
+_MATRIX_BT709, _MATRIX_UNKNOWN, _HD_HEIGHT = 1, 2, 720
+_RANGE_FULL = 2
+_BT601, _BT709 = (0.299, 0.114), (0.2126, 0.0722)  # weights of red and blue in luma
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """What is decoded at most."""
+
+    pixels: int
+    """Width × height."""
+    seconds: float
+    """Length."""
+
+
+class Video:
+    """A video file, its header read. Raises :class:`lipstream.errors.VideoError`: ``not_a_video``,
+    ``video_too_large``, ``video_too_small``, ``video_too_long``."""
+
+    def __init__(self, data: bytes, limits: VideoLimits) -> None:
+        self._data = data
+        self._limits = limits
+        if looks_like_picture(data) and not data.startswith(b"GIF8"):
+            raise not_a_video(" Pictures go into the field for pictures.")
+        with closing(_open(data)) as container:
+            stream = _video_stream(container)
+            self._check_size(stream.codec_context.width, stream.codec_context.height)
+            rate = stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE
+            duration = float(container.duration or 0) / av.time_base
+        rate = rate if 1 <= rate <= 1000 else _UNKNOWN_RATE
+        self.fps: Fraction = rate / math.ceil(rate / MAX_RATE)
+        """Pictures per second, 1 to 30."""
+        if duration > limits.seconds + _HEADER_SLACK:
+            raise self._too_long(f"{duration:.0f} seconds")
+
+    def pictures(self) -> Iterator[NDArray[np.uint8]]:
+        """All pictures, (height, width, 3) uint8 BGR with even sides. Damaged frames are left out.
+
+        Raises :class:`VideoError` as above, also in the middle: headers lie.
+        """
+        size: tuple[int, int] | None = None
+        for frame in self._paced():
+            picture = _upright(frame)
+            if size is None:
+                size = picture.shape[1] & ~1, picture.shape[0] & ~1
+            if picture.shape[1::-1] != size:
+                odd = 0 <= picture.shape[1] - size[0] <= 1 and 0 <= picture.shape[0] - size[1] <= 1
+                picture = picture[: size[1], : size[0]] if odd else _resized(picture, size)
+            yield np.ascontiguousarray(picture)
+        if size is None:
+            raise not_a_video()
+
+    def _paced(self) -> Iterator[av.VideoFrame]:
+        """For every place of the steady rate the frame that is shown there."""
+        most = math.ceil(self._limits.seconds * self.fps)
+        held: av.VideoFrame | None = None
+        place = 0
+        for frame, time in self._timed():
+            due = math.ceil(time * self.fps - _EARLY)
+            if due > most:
+                raise self._too_long(f"more than {self._limits.seconds:g} seconds")
+            while held is not None and place < due:
+                yield held
+                place += 1
+            held = frame
+        if held is not None and place < most:
+            yield held
+
+    def _timed(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
+        """Frames with their times, seconds after the first."""
+        begin: Fraction | None = None
+        time = Fraction(-1) / self.fps
+        for number, frame in enumerate(self._decoded()):
+            if number > _MOST_DECODED * self._limits.seconds:
+                raise self._too_long(f"more than {number} frames")
+            self._check_size(frame.width, frame.height)
+            time += 1 / self.fps
+            if frame.pts is not None and frame.time_base:
+                stamp = frame.pts * Fraction(frame.time_base)
+                begin = stamp - time if begin is None else begin
+                time = stamp - begin
+            yield frame, time
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        with closing(_open(self._data)) as container:
+            stream = _video_stream(container)
+            stream.codec_context.thread_count = 1  # a job is one thread's work
+            stream.codec_context.options = {"max_pixels": str(self._limits.pixels)}
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets, None)
+                    frames = packet.decode() if packet else []
+                except (av.error.FFmpegError, ValueError):
+                    continue  # after an error of the container there is no next packet
+                yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
+                if packet is None:
+                    return
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self._limits.pixels:
+            raise VideoError(
+                "video_too_large",
+                f"The video has {width} × {height} pixels; up to {self._limits.pixels / 1e6:.1f} million are allowed. "
+                "Make it smaller.",
+            )
+        if min(width, height) < MIN_SIDE:
+            raise VideoError(
+                "video_too_small",
+                f"The video has {width} × {height} pixels; each side needs at least {MIN_SIDE}. Use a larger one.",
+            )
+
+    def _too_long(self, length: str) -> VideoError:
+        return VideoError(
+            "video_too_long",
+            f"The video lasts {length}; up to {self._limits.seconds:g} seconds are allowed. It is played forth and "
+            "back for as long as the speech lasts, so a few seconds are enough: cut it.",
+        )
+
+
+def kind_of(data: bytes) -> Kind:
+    """Whether a file is a picture or a video, by its content. Animated pictures are pictures, and so is what is
+    neither."""
+    if looks_like_picture(data):
+        return "image"
+    try:
+        with closing(_open(data)) as container:
+            _video_stream(container)
+    except VideoError:
+        return "image"
+    return "video"
+
+
+def not_a_video(hint: str = "") -> VideoError:
+    """The error for what FFmpeg does not read."""
+    return VideoError("not_a_video", f"The video could not be read. Send an undamaged {_KINDS} file.{hint}")
+
+
+def _open(data: bytes) -> InputContainer:
+    if claims_too_much(data):
+        raise not_a_video()
+    try:
+        # Some formats are lists of other files or addresses (HLS, SDP, concat): no protocol may be used to follow them.
+        return av.open(io.BytesIO(data), "r", options={"protocol_whitelist": "none"}, metadata_errors="ignore")
+    except (av.error.FFmpegError, ValueError):
+        raise not_a_video() from None
+
+
+def _video_stream(container: InputContainer) -> av.VideoStream:
+    stream = container.streams.best("video")
+    # Cover pictures of sound files are videos of one frame to FFmpeg.
+    if not isinstance(stream, av.VideoStream) or not stream.codec_context or _is_cover(stream):
+        raise not_a_video()
+    return stream
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """(height, width, 3) BGR, turned as the file says."""
+    return np.asarray(np.rot90(_bgr(frame), round(frame.rotation / 90)), np.uint8)
+
+
+def _bgr(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """FFmpeg's own conversion would be two grey levels too dark, and not know the matrix of most files."""
+    if frame.format.is_rgb:
+        return np.asarray(frame.reformat(format="bgr24").to_ndarray(), np.uint8)
+    full = frame.color_range == _RANGE_FULL or frame.format.name.startswith("yuvj")
+    hd = frame.colorspace == _MATRIX_UNKNOWN and frame.height >= _HD_HEIGHT
+    weights = _BT709 if frame.colorspace == _MATRIX_BT709 or hd else _BT601
+    # The name says the range; what is asked for is the one it has, so the numbers stay.
+    planes = frame.reformat(format="yuvj444p" if full else "yuv444p").planes
+    yuv = cv2.merge([plane_view(plane) for plane in planes])
+    return np.asarray(cv2.transform(yuv, to_bgr_matrix(*weights, full=full)), np.uint8)
+
+
+def to_bgr_matrix(red: float, blue: float, *, full: bool) -> NDArray[np.float64]:
+    """(3, 4): from Y, Cb, Cr of 8 bits to B, G, R; ``red`` and ``blue`` are their weights in luma."""
+    green = 1 - red - blue
+    luma, chroma, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
+    cr, cb = 2 * (1 - red) * chroma, 2 * (1 - blue) * chroma
+    turn = np.array([[luma, cb, 0], [luma, -cb * blue / green, -cr * red / green], [luma, 0, cr]])
+    return np.column_stack([turn, -turn @ np.array([black, 128.0, 128.0])])
+
+
+def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,163 @@
+"""Clips through every door: WebSocket, form, upload, live session, command line; and what each refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from websockets.sync.client import connect as open_websocket
+
+from lipstream.client import Media, connect
+from lipstream.config import Settings
+from tests.clips import Pixels, moving, video_bytes
+from tests.live_server import LiveServer, running_server
+from tests.media import noisy_vowels, wav_bytes
+
+SPEECH = wav_bytes(noisy_vowels(0.6), 16_000)
+LONGEST = 2.0
+"""Seconds of a clip that the server takes."""
+LARGEST = 400_000
+"""Bytes of a clip that it takes."""
+
+
+@pytest.fixture(scope="module")
+def pictures(astronaut: NDArray[np.uint8]) -> list[Pixels]:
+    return moving(np.ascontiguousarray(astronaut[:256, 100:340]), 10).pictures
+
+
+@pytest.fixture(scope="module")
+def clip(pictures: list[Pixels]) -> bytes:
+    """A face that sways, 240 × 256, ten frames."""
+    return video_bytes(pictures)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    avatars = tmp_path_factory.mktemp("avatars")
+    with running_server(Settings(avatar_dir=avatars, max_video_seconds=LONGEST, max_video_bytes=LARGEST)) as live:
+        yield live
+
+
+def ask(server: LiveServer, **fields: object) -> dict[str, Any]:
+    files = {name: base64.b64encode(file).decode() for name, file in fields.items() if isinstance(file, bytes)}
+    with open_websocket(server.websocket_url(), max_size=None) as websocket:
+        websocket.send(json.dumps(fields | files))
+        answer: dict[str, Any] = json.loads(websocket.recv(timeout=60))
+        return answer
+
+
+def check_clip(mp4: bytes, frames: int) -> None:
+    """A video of the clip's size in which the background moves."""
+    with av.open(io.BytesIO(mp4)) as file:
+        video = file.streams.video[0]
+        assert (video.width, video.height, video.frames) == (240, 256, frames)
+        shown = [frame.to_ndarray(format="gray").astype(int)[:40] for frame in file.decode(video)]
+    assert np.abs(shown[0] - shown[8]).mean() > 2
+
+
+def test_over_the_websocket(server: LiveServer, clip: bytes) -> None:
+    answer = ask(server, video=clip, audio=SPEECH, fps=30)
+    assert answer["status"] == "success", answer
+    check_clip(base64.b64decode(answer["video"]), 18)
+
+
+def test_as_a_form(server: LiveServer, clip: bytes) -> None:
+    """As browsers send it: the file field that was left alone is there, empty."""
+    parts = {'"image"; filename=""': b"", '"video"; filename="me.mp4"': clip, '"audio"; filename="a.wav"': SPEECH}
+    head = "--frontier\r\nContent-Disposition: form-data; name={}\r\nContent-Type: application/octet-stream\r\n\r\n"
+    body = b"".join(head.format(name).encode() + content + b"\r\n" for name, content in parts.items())
+    answer = httpx.post(
+        server.url("/v1/lipsync"),
+        content=body + b"--frontier--\r\n",
+        headers={"content-type": "multipart/form-data; boundary=frontier"},
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    check_clip(answer.content, 15)
+
+
+def test_exactly_one_of_picture_and_clip(server: LiveServer, clip: bytes) -> None:
+    assert ask(server, audio=SPEECH)["code"] == "missing_field"
+    assert ask(server, audio=SPEECH, image=b"x", video=clip)["code"] == "bad_field"
+    for path in ("/v1/lipsync", "/v1/avatars"):
+        speech = {"audio": SPEECH} if path == "/v1/lipsync" else {}
+        both = httpx.post(server.url(path), files={"image": b"x", "video": clip, **speech})
+        assert (both.status_code, both.json()["code"]) == (422, "bad_field")
+    neither = httpx.post(server.url("/v1/lipsync"), files={"audio": SPEECH})
+    assert (neither.status_code, neither.json()["code"]) == (422, "missing_field")
+
+
+def test_what_is_refused(server: LiveServer, pictures: list[Pixels]) -> None:
+    faceless = [np.full((96, 96, 3), 90, np.uint8)] * 5
+    for file, status, code in (
+        (b"no video", 415, "not_a_video"),
+        (bytes(LARGEST + 1), 413, "video_too_large"),
+        (video_bytes(faceless * 15), 413, "video_too_long"),
+        (video_bytes(faceless), 422, "no_face"),
+        (video_bytes([picture[:16] for picture in pictures]), 422, "video_too_small"),
+    ):
+        form = httpx.post(server.url("/v1/lipsync"), files={"video": file, "audio": SPEECH}, timeout=60)
+        assert (form.status_code, form.json()["code"]) == (status, code)
+        assert ask(server, video=file, audio=SPEECH)["code"] == code
+        upload = httpx.post(server.url("/v1/avatars"), files={"video": file}, timeout=60)
+        assert (upload.status_code, upload.json()["code"]) == (status, code)
+
+
+def test_limits_are_told(server: LiveServer) -> None:
+    limits = server.get_json("/v1/limits")
+    assert (limits["max_video_seconds"], limits["max_video_bytes"]) == (LONGEST, LARGEST)
+
+
+def test_an_uploaded_clip_lives(server: LiveServer, clip: bytes) -> None:
+    """It plays while it idles, speaks, and plays on."""
+    upload = httpx.post(server.url("/v1/avatars"), files={"video": clip}, timeout=60)
+    assert upload.status_code == 201, upload.text
+    record = upload.json()
+    assert (record["kind"], record["seconds"], record["width"], record["height"]) == ("video", 0.4, 240, 256)
+    assert httpx.get(server.url(f"/v1/avatars/{record['id']}")).json() == record
+    assert httpx.get(server.url(f"/v1/avatars/{record['id']}/thumbnail")).content[:2] == b"\xff\xd8"
+    pcm = (noisy_vowels(0.6) * 20_000).astype(np.int16)
+
+    async def talk() -> bytes:
+        media = b""
+        async with connect(server.websocket_url("/ws/stream"), avatar=record["id"], sample_rate=16_000) as session:
+            assert (session.ready["width"], session.ready["height"]) == (240, 256)
+            await session.send(pcm)
+            await session.end()
+            ended = False
+            async for item in session:
+                if isinstance(item, Media):
+                    media += item.data
+                ended |= not isinstance(item, Media) and item.type == "speech.ended"
+                if ended and not isinstance(item, Media) and item.type == "stats":
+                    return media
+        raise AssertionError("it ended early")
+
+    media = asyncio.run(asyncio.wait_for(talk(), 60))
+    with av.open(io.BytesIO(media)) as file:
+        shown = [frame.to_ndarray(format="gray").astype(int)[:40] for frame in file.decode(video=0)]
+    assert len(shown) > 20
+    # Forth and back in 18 frames: after nine it is at its other end, all the time.
+    assert min(np.abs(a - b).mean() for a, b in zip(shown[:-18:9], shown[9::9], strict=False)) > 2
+
+
+def test_the_command_line_tells_by_the_content(clip: bytes, tmp_path: Path) -> None:
+    source, speech, target = tmp_path / "me.jpg", tmp_path / "hello.wav", tmp_path / "talking.mp4"
+    source.write_bytes(clip)
+    speech.write_bytes(SPEECH)
+    command = [sys.executable, "-m", "lipstream", "render", str(source), str(speech), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    check_clip(target.read_bytes(), 15)
