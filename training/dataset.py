@@ -15,6 +15,7 @@ from scipy.interpolate import CubicSpline
 
 from lipstream.engines.portrait.motion import ARTICULATIONS, STEP_LEAD, STEP_SECONDS
 from lipstream.engines.portrait.phones import BLOCK, HOP, SAMPLE_RATE, AcousticModel, PhoneStream
+from training.noises import NOISES, Noise, at_level, coloured, in_a_room
 from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
 from training.prepare import FPS, Array, Clip, opening_map
 
@@ -40,6 +41,10 @@ FRAGMENT_WORDS = 3
 """Most words in a fragment."""
 PAUSE_NOISE = (1e-5, 5e-3)
 """Range of the level of the noise in every other pause; the rest are digital silence."""
+NOISE_SECONDS = (0.5, 8.0)
+"""Range of how long a noise lasts where nobody speaks."""
+NOISE_LEVEL = (1e-4, 0.2)
+"""Range of its effective value."""
 
 _STEP_SAMPLES = BLOCK * HOP
 _LIPS_TOUCH = 0.03  # opening, in inter-ocular distances, below which a bilabial counts as closed
@@ -59,6 +64,10 @@ class Voice:
     """Range of the gain."""
     snr_db: tuple[float, float] | None = None
     """Range of the signal-to-noise ratio of added noise, None = no noise. The noise fills the pauses too."""
+    noises: tuple[Noise, ...] = (coloured,)
+    """Kinds of noise, one for each sequence."""
+    rooms: float = 0.0
+    """How likely a sequence is heard with the echoes of a room."""
     tilt: tuple[float, float] = (0.0, 0.0)
     """Range of the microphone's timbre: the weight with which each sample is added to the next one."""
 
@@ -107,6 +116,23 @@ def build(
         np.stack([sentence.coefficients for sentence in filled]),
         np.stack([sentence.articulation for sentence in filled]),
     )
+
+
+def nobody(acoustic: AcousticModel, count: int, coefficients: int, voice: Voice, seed: int) -> Sequences:
+    """``count`` sequences of silence, noise and music at any level, in which the mouth is to be at rest."""
+    rng = np.random.default_rng(seed)
+    heard = []
+    for _ in range(count):
+        sound = np.zeros(0, np.float32)
+        while len(sound) < SEQUENCE_STEPS * _STEP_SAMPLES:
+            samples = int(rng.uniform(*NOISE_SECONDS) * SAMPLE_RATE)
+            kind = rng.integers(len(NOISES) + 1)
+            level = float(np.exp(rng.uniform(*np.log(NOISE_LEVEL))))
+            noise = at_level(NOISES[kind](samples, rng), level) if kind < len(NOISES) else np.zeros(samples, np.float32)
+            sound = np.concatenate([sound, noise])
+        heard.append(_hear_sequence(acoustic, sound[: SEQUENCE_STEPS * _STEP_SAMPLES], voice, rng))
+    still = np.zeros((count, SEQUENCE_STEPS, coefficients), np.float32)
+    return Sequences(np.stack(heard), still, np.tile(_rest(SEQUENCE_STEPS), (count, 1, 1)))
 
 
 @dataclass(frozen=True)
@@ -182,7 +208,7 @@ def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> _Sentence
     """Silence or soft noise, the mouth at rest."""
     audio = np.zeros(steps * _STEP_SAMPLES, np.float32)
     if rng.random() < 0.5:
-        audio = _noise(len(audio), float(np.exp(rng.uniform(*np.log(PAUSE_NOISE)))), rng)
+        audio = at_level(coloured(len(audio), rng), float(np.exp(rng.uniform(*np.log(PAUSE_NOISE)))))
     return _Sentence(audio, np.zeros((steps, coefficients), np.float32), _rest(steps))
 
 
@@ -222,22 +248,18 @@ def _hear_sequence(
     """(hops, 126) of a sequence in a voice, shifted so that step s of the targets belongs to hops 2s … 2s + 3."""
     gain = 10.0 ** (rng.uniform(*voice.gain_db) / 20.0)
     sound = clean * np.float32(gain)
+    if rng.random() < voice.rooms:
+        sound = in_a_room(sound, rng)
     if voice.snr_db is not None:
         speech_level = float(np.sqrt((sound.astype(np.float64) ** 2).mean()))
-        sound = sound + _noise(len(sound), speech_level * 10.0 ** (-rng.uniform(*voice.snr_db) / 20.0), rng)
+        kind = voice.noises[rng.integers(len(voice.noises))]
+        sound = sound + at_level(kind(len(sound), rng), speech_level * 10.0 ** (-rng.uniform(*voice.snr_db) / 20.0))
     sound[1:] += np.float32(rng.uniform(*voice.tilt)) * sound[:-1]
     warp = float(np.exp(rng.uniform(*np.log(voice.warp))))
     # A step sees the block before the last one of its lead, and the last one.
     ahead = (STEP_LEAD - 1) * BLOCK
     heard = hear(acoustic, sound, BLOCK * (SEQUENCE_STEPS + STEP_LEAD), warp)
     return heard[ahead : ahead + BLOCK * (SEQUENCE_STEPS + 1)].astype(np.float32)
-
-
-def _noise(samples: int, level: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(samples,) noise between white and dark with a standard deviation of ``level``."""
-    white = rng.standard_normal(samples + 1)
-    dark = rng.uniform(0.0, 0.95)
-    return np.asarray((white[1:] + dark * white[:-1]) * (level / np.hypot(1.0, dark)), np.float32)
 
 
 def _step_times(clip: Clip, steps: int) -> Array:
