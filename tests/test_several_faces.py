@@ -104,7 +104,7 @@ def test_no_face_stays_no_face(finder: FaceFinder) -> None:
 
 
 def test_faces_are_counted_before_the_picture_is_made_small(studio: Studio, photo: bytes) -> None:
-    small = studio.avatar(photo, SizeLimit(10**9, 200), 2)
+    small = studio.avatar(photo, SizeLimit(10**9, 200), face_index=2)
     assert small.size[0] == 200
     assert small.face.landmarks[1, 0] > 200 * sum(WIDTHS[:2]) / sum(WIDTHS)
     assert studio.actor(photo, "portrait", face_index=0) is not studio.actor(photo, "portrait")
