@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 
-from lipstream.avatar import Avatar
+from lipstream.avatar_library import AvatarRecord
 from lipstream.config import Settings
 from lipstream.media.video import Kind
 from lipstream.server.messages import unknown_field
@@ -35,10 +36,10 @@ def avatar_routes(service: Service) -> APIRouter:
         data, kind = await _read_file(request, service.settings)
         studio = await service.studio()
 
-        def look(file: bytes) -> Avatar:
-            return studio.avatar(file, kind=kind)
+        def keep(cancelled: Callable[[], bool]) -> tuple[AvatarRecord, bool]:
+            return service.avatars.add(data, lambda file: studio.avatar(file, kind=kind, cancelled=cancelled))
 
-        record, new = await service.queue.run(lambda _: service.avatars.add(data, look))
+        record, new = await service.queue.run(keep)
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
     # Plain functions run on Starlette's threads, where reading files holds nobody up.
