@@ -15,11 +15,11 @@ from starlette.datastructures import UploadFile
 from lipstream.avatar_library import AvatarRecord
 from lipstream.config import Settings
 from lipstream.errors import RequestError
+from lipstream.job import require_one
 from lipstream.media.video import Kind
 from lipstream.server.messages import FACE_INDEX, MAX_FACE_INDEX, unknown_field
 from lipstream.server.rest import check_file_size, read_form, was_chosen
 from lipstream.server.service import Service
-from lipstream.studio import require_one
 
 _FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
 _FIELDS = [*_FILES, "face_index"]
