@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import math
 import re
 import socket
 import struct
@@ -307,6 +308,22 @@ def test_a_sender_in_real_time_is_not_cut_to_pieces(
             stats, _ = await until(session, "stats")
         assert ended["duration_ms"] == 2000
         assert stats["starved"] < 25, "a few are a loaded machine; most would be a fault"
+
+    run(talk())
+
+
+def test_the_mouth_opens_as_soon_as_the_engine_knows_how(
+    server: LiveServer, portrait: bytes, speech: NDArray[np.int16]
+) -> None:
+    """Lookahead, in whole blocks, and a chunk are enough: the lead, not the speaker, pays for chunks that are late."""
+
+    async def talk() -> None:
+        async with connect(stream_url(server), image=portrait, sample_rate=RATE) as session:
+            needed = math.ceil(session.ready["lookahead_ms"] / 20) * 20 + 10
+            for start in range(0, needed * RATE // 1000, RATE // 100):
+                await session.send(speech[start : start + RATE // 100])
+            started, _ = await until(session, "speech.started")
+            assert started["utterance"] == 1
 
     run(talk())
 

@@ -4,12 +4,13 @@ The server runs in a process of its own and is used over loopback; stages are ti
 Nothing else should run on the machine.
 
 * ``first_frame_ms``: from sending the first chunk of speech (20 ms each, in real time) to receiving its first frame.
+* ``first_frame_beside_jobs_ms``: the same while two one-shot jobs are always at work in the same server.
 * ``barge_in_ms``: from sending ``interrupt``, with a minute queued, to having received both the first idle frame and
   the first sample of silence.
 * ``starved_with_jitter``: frames idled in twenty seconds of speech whose chunks come up to 20 ms late.
 * ``browser_first_frame_ms``, ``browser_barge_in_ms``: from ``speak()`` to the first talking frame and from
   ``interrupt()`` to the first idle frame on the screen of headless Chromium.
-* ``stage_ms``: milliseconds per frame by stage and size.
+* ``stage_ms``: CPU milliseconds per frame by stage and size.
 * ``sessions_portrait``, ``sessions_wav2lip``: most sessions that speak at the same time, at 512×512 and 25 fps, of
   which 99 % of the frames arrive less than 40 ms late; their speech comes half a second ahead. The latter with a random
   checkpoint if there is no real one.
@@ -62,7 +63,7 @@ def measure(picture: bytes, rounds: int) -> dict[str, Any]:
     missing: dict[str, str] = {}
     results: dict[str, Any] = {"stage_ms": stages(picture)}
     with server() as running:
-        results |= asyncio.run(latencies(running.stream, picture, rounds))
+        results |= asyncio.run(latencies(running, picture, rounds))
         try:
             results |= browser_latencies(running, rounds)
         except RuntimeError as reason:

@@ -3,32 +3,70 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from websockets.asyncio.client import connect as open_websocket
 
-from benchmarks.live.ground import media_until, next_media, percentiles, speak_for_ever, speech
+from benchmarks.live.ground import Server, media_until, next_media, percentiles, speak_for_ever, speech
 from lipstream.client import StreamSession, connect
 
 JITTER_SECONDS = 0.02
 JITTER_TALK_SECONDS = 20.0
+JOBS = 2
 
 
-async def latencies(url: str, picture: bytes, rounds: int) -> dict[str, Any]:
+async def latencies(server: Server, picture: bytes, rounds: int) -> dict[str, Any]:
     """First frame and barge-in, one session after the other."""
-    barge = []
-    async with connect(url, image=picture, engine="portrait", sample_rate=speech()[1]) as session:
-        first = [await first_frame(session) for _ in range(rounds)]
+    url, barge = server.stream, []
+    first = await first_frames(url, picture, rounds)
+    async with jobs(server, picture):
+        beside_jobs = await first_frames(url, picture, rounds)
     for _ in range(rounds):
         async with connect(url, image=picture, engine="portrait", sample_rate=speech()[1]) as session:
             barge.append(await barge_in(session))
     return {
         "first_frame_ms": percentiles(first),
+        "first_frame_beside_jobs_ms": percentiles(beside_jobs),
         "barge_in_ms": percentiles(barge),
         "starved_with_jitter": await starved_with_jitter(url, picture),
     }
+
+
+@asynccontextmanager
+async def jobs(server: Server, picture: bytes) -> AsyncIterator[None]:
+    """While the block runs, :data:`JOBS` clients have a video made, again and again."""
+    recording = (files("lipstream") / "assets" / "sample.wav").read_bytes()
+    request = json.dumps(
+        {name: base64.b64encode(file).decode() for name, file in (("image", picture), ("audio", recording))}
+    )
+
+    async def ask() -> None:
+        async with open_websocket(server.url("/ws/lipsync").replace("http", "ws"), max_size=None) as websocket:
+            while True:
+                await websocket.send(request)
+                await websocket.recv()
+
+    asking = [asyncio.create_task(ask()) for _ in range(JOBS)]
+    try:
+        yield
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def first_frames(url: str, picture: bytes, rounds: int) -> list[float]:
+    """Seconds, of one session."""
+    async with connect(url, image=picture, engine="portrait", sample_rate=speech()[1]) as session:
+        return [await first_frame(session) for _ in range(rounds)]
 
 
 async def first_frame(session: StreamSession) -> float:

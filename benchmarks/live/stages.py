@@ -1,4 +1,4 @@
-"""Milliseconds per frame by stage, on one thread of this process."""
+"""CPU milliseconds per frame by stage, on one thread of this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lipstream.threads import one_thread_per_library
 
 
 def stages(picture: bytes) -> dict[str, dict[str, float]]:
-    """Median milliseconds per frame, by size."""
+    """Median CPU milliseconds per frame, by size."""
     one_thread_per_library()
     studio = Studio.open(Settings())
     return {
@@ -48,13 +48,13 @@ def stage_times(studio: Studio, picture: bytes, limit: SizeLimit) -> dict[str, f
     stream.feed(pcm)
     stream.end()
     for _ in range(250):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         moment = stream.advance()
-        times["speak" if moment.speaking else "idle"].append(time.perf_counter() - begin)
+        times["speak" if moment.speaking else "idle"].append(time.thread_time() - begin)
         for name, writer in writers.items():
-            begin = time.perf_counter()
+            begin = time.thread_time()
             writer.write(moment.patch, moment.audio)
-            times[name].append(time.perf_counter() - begin)
+            times[name].append(time.thread_time() - begin)
     return {name: round(statistics.median(values) * 1000, 2) for name, values in times.items()}
 
 

@@ -64,5 +64,5 @@ def _cost(face: Face) -> float:
     lips = face.landmarks[INNER_LIPS, :2]
     below, above = lips[1:10], lips[:10:-1]  # from corner to corner, side by side
     gap = float(np.linalg.norm(below - above, axis=1).mean()) / face.scale
-    turned = max(abs(face.pose.yaw), abs(face.pose.pitch)) - _TURN_FREE
+    turned = max(abs(face.yaw), abs(face.pose.pitch)) - _TURN_FREE
     return gap + _TURN_COST * max(0.0, turned)

@@ -12,10 +12,9 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from lipstream.cache import PreparedCache
 from lipstream.config import MIB, Settings, available_cores
 from lipstream.engines.base import SPEECH_RATE, Actor, Engine
 from lipstream.engines.portrait.engine import PortraitEngine
-from lipstream.engines.wav2lip.box import DEFAULT_PADS, Pads
 from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Options, Wav2LipEngine
 from lipstream.engines.wav2lip.imported import find_checkpoint
 from lipstream.enhance.segmentation import FaceParser
@@ -35,6 +33,7 @@ from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
 from lipstream.inventory import Absent, absent_models
+from lipstream.job import EngineName, Job
 from lipstream.media.audio import open_recording
 from lipstream.media.image import decode_picture
 from lipstream.media.mux import Encoding
@@ -45,73 +44,12 @@ from lipstream.models.store import ModelStore
 from lipstream.render import Progress, render
 from lipstream.session import Session
 
-logger = logging.getLogger(__name__)
+__all__ = ["MAX_YAW", "EngineName", "Job", "Studio"]
 
-EngineName = Literal["auto", "portrait", "wav2lip"]
+logger = logging.getLogger(__name__)
 
 MAX_YAW = 45.0
 """A head turned further shows too little of the far side of the mouth to animate it; degrees."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One picture or clip, one recording, and how they are wanted. The documented fields and defaults.
-
-    Raises :class:`lipstream.errors.RequestError` unless there is exactly one of ``image`` and ``video``:
-    ``missing_field``, ``bad_field``.
-    """
-
-    image: bytes | None = None
-    """The portrait, in any format Pillow reads."""
-    video: bytes | None = None
-    """The clip, in any format FFmpeg decodes."""
-    audio: bytes
-    """The recording, in any format FFmpeg decodes."""
-    fps: Fraction = Fraction(25)
-    """Frames per second of the video, 1 to 60."""
-    engine: EngineName = "auto"
-    """``auto`` is wav2lip when its checkpoint is there, else portrait."""
-    pads: Pads = DEFAULT_PADS
-    """Pixels added to the face box: top, bottom, left, right. Used by wav2lip."""
-    img_size: int | None = None
-    """Side of the network's picture, pixels; None takes what the checkpoint has. Used by wav2lip."""
-    batch_size: int = 128
-    """Frames per network call. Used by wav2lip."""
-    no_segmentation: bool = False
-    """Leave the face-segmentation model out. Used by wav2lip."""
-    no_sr: bool = False
-    """Leave the super-resolution model out. Used by wav2lip."""
-    face_index: int | None = None
-    """Which face speaks, counted from 0 from left to right; None = the largest."""
-
-    def __post_init__(self) -> None:
-        """See above."""
-        require_one(image=self.image is not None, video=self.video is not None)
-
-    @property
-    def source(self) -> tuple[bytes, Kind]:
-        """The file that shows the person."""
-        if self.video is not None:
-            return self.video, "video"
-        assert self.image is not None
-        return self.image, "image"
-
-    @property
-    def options(self) -> Options:
-        """What of this is for preparing the avatar."""
-        return Options(self.pads, self.img_size, not self.no_segmentation, not self.no_sr)
-
-
-def require_one(*, image: bool, video: bool) -> None:
-    """See that there is exactly one of the two fields. Raises :class:`lipstream.errors.RequestError`:
-    ``missing_field``, ``bad_field``."""
-    if not (image or video):
-        raise RequestError(
-            "missing_field",
-            'The field "image" is missing; it holds the picture of who speaks. A clip goes into "video" instead.',
-        )
-    if image and video:
-        raise RequestError("bad_field", 'The fields "image" and "video" exclude each other. Send one of them.')
 
 
 class Studio:

@@ -21,6 +21,7 @@ from lipstream.engines.wav2lip.imported import ImportedModel
 from lipstream.engines.wav2lip.network import FaceEncoder, GeneratorNetwork
 from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
+from lipstream.live import AudioFormat, LiveStream
 from lipstream.media.clip import ClipReader, there_and_back
 from lipstream.media.planes import to_bgr
 from lipstream.media.video import VideoLimits
@@ -117,6 +118,28 @@ def test_a_frame_without_a_face_keeps_its_picture(
     for number, (a, b) in enumerate(zip(patches, whole, strict=True)):
         if number not in bare:
             assert np.abs(a.pixels.astype(int) - b.pixels).max() <= 1
+
+
+def test_a_live_clip_plays_on_through_speech_and_idling(
+    small_engine: Wav2LipEngine, actor: Wav2LipActor, speech: NDArray[np.float32]
+) -> None:
+    """The mouth fades out after an interruption while the clip goes on; then the clip is as it is."""
+    assert actor.avatar.footage
+    stream = LiveStream(actor, AudioFormat(16_000, 1), FPS, lookahead=small_engine.lookahead)
+    moments = [stream.advance() for _ in range(3)]
+    stream.feed((speech[:, np.newaxis] * 32_767).astype(np.int16))
+    moments += [stream.advance() for _ in range(8)]
+    stream.interrupt()
+    moments += [stream.advance() for _ in range(12)]
+    reader = ClipReader(actor.avatar.footage.clip)
+    for number, moment in enumerate(moments):
+        below = to_bgr(moment.patch.background or ())
+        assert np.array_equal(below, reader.picture(there_and_back(number, COUNT)))
+    replaced = [moment.patch.pixels.size > 0 for moment in moments]
+    assert not any(replaced[:3])
+    assert all(replaced[6:11])
+    assert replaced[11], "it fades"
+    assert not any(replaced[14:])
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ input, select, button { font: inherit; max-width: 100%; }
 
 _WEBSOCKET = """
 <h2><span class="method">WebSocket</span> <code>/ws/lipsync</code>, <code>/ws/lip-sync</code></h2>
-<p>The main way in: JSON text messages, any number per connection, one after the other.</p>
+<p>The main way in: JSON text messages, any number per connection, one after the other. A clip goes into "video" instead
+of "image".</p>
 <pre>{"audio": "&lt;base64&gt;", "image": "&lt;base64&gt;", "fps": 25.0, "progress": true}</pre>
 <pre>{"status": "progress", "done": 40, "total": 175}
 {"status": "success", "video": "&lt;base64 MP4&gt;"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 
+from lipstream.avatar_library import AvatarRecord
 from lipstream.config import Settings
 from lipstream.errors import RequestError
+from lipstream.job import require_one
 from lipstream.media.video import Kind
 from lipstream.server.messages import FACE_INDEX, MAX_FACE_INDEX, unknown_field
 from lipstream.server.rest import check_file_size, read_form, was_chosen
 from lipstream.server.service import Service
-from lipstream.studio import require_one
 
 _FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
 _FIELDS = [*_FILES, "face_index"]
@@ -37,8 +39,12 @@ def avatar_routes(service: Service) -> APIRouter:
     async def add(request: Request) -> JSONResponse:
         data, kind, index = await _read_upload(request, service.settings)
         studio = await service.studio()
-        look = partial(studio.avatar, kind=kind, face_index=index)
-        record, new = await service.queue.run(lambda _: service.avatars.add(data, look, index))
+
+        def keep(cancelled: Callable[[], bool]) -> tuple[AvatarRecord, bool]:
+            look = partial(studio.avatar, kind=kind, face_index=index, cancelled=cancelled)
+            return service.avatars.add(data, look, index)
+
+        record, new = await service.queue.run(keep)
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
     # Plain functions run on Starlette's threads, where reading files holds nobody up.

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipstream.config import MIB, Settings
 from lipstream.errors import EngineError, ImageError, LipstreamError, RequestError, VideoError
+from lipstream.job import EngineName, Job, require_one
 from lipstream.media.clock import MAX_FPS, MIN_FPS, frame_rate
 from lipstream.server import base64_text
-from lipstream.studio import EngineName, Job, require_one
 
 RequestId: TypeAlias = str | int
 """What a client may put into ``id``: echoed as it came."""

@@ -16,6 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from lipstream.config import Settings
 from lipstream.errors import BusyError, CancelledError, LipstreamError, RequestError
+from lipstream.job import Job, require_one
 from lipstream.server.limits import RETRY_SECONDS
 from lipstream.server.messages import (
     RenderOptions,
@@ -28,7 +29,6 @@ from lipstream.server.messages import (
     unknown_field,
 )
 from lipstream.server.service import Meter, Service
-from lipstream.studio import Job, require_one
 
 FILES = {
     "image": "the picture, as a file",

@@ -191,7 +191,9 @@ class StreamSession:
             wanted, (events, packet) = await self._next_frame(max(due, wanted), due + float(self._prepared.patience))
             now = loop.time()
             self._lag = max(0.0, now - wanted)
-            start += self._lag if self._lag > GIVEN_UP_SECONDS else 0.0
+            if self._lag > GIVEN_UP_SECONDS:
+                logger.warning("Live session %s: a frame was %.1f s late, so its clock is moved.", self.name, self._lag)
+                start += self._lag
             for event in events:
                 self._outbox.add_text(event_message(event).model_dump_json())
             self._outbox.add_frame(packet)

@@ -97,12 +97,19 @@ def _excess(points: Points, frame: Frame) -> float:
 
 
 def _relax(motion: Points, points: Points, frame: Frame) -> None:
-    """Take most of a smile back: lip points move towards the middle, corners down to where the lips meet."""
-    left, right = points[list(mesh.OUTER_CORNERS)]
-    middle, half = (left + right) / 2, float((right - left) @ frame.right) / 2
-    inward = float(np.clip(_excess(points, frame), 0, 0.4)) * RELAX * frame.scale / 2
-    met = (points + motion)[[mesh.INNER_UPPER_LIP[5], mesh.INNER_LOWER_LIP[5]]].mean(axis=0)
-    raised = max(0.0, float((met - middle) @ frame.down)) * min(1.0, inward / (0.06 * frame.scale))
+    """Take most of a smile back: lip points move towards the middle, corners down to where the lips meet.
+
+    On turned heads the far half of the mouth is shorter: each half moves by its own length.
+    """
+    inner = [mesh.INNER_UPPER_LIP[5], mesh.INNER_LOWER_LIP[5]]
+    middle, corners = points[inner].mean(axis=0), points[list(mesh.OUTER_CORNERS)]
+    halves = (corners - middle) @ frame.right
+    width = float(halves[1] - halves[0])
+    narrower = float(np.clip(_excess(points, frame), 0, 0.4)) * RELAX * frame.scale / width
+    met = (points + motion)[inner].mean(axis=0)
+    raised = max(0.0, float((met - corners.mean(axis=0)) @ frame.down)) * min(1.0, narrower / 0.11)
     for index in mesh.LIPS:
-        along = float(np.clip((points[index] - middle) @ frame.right / half, -1, 1))
-        motion[index] += RELAX * raised * along**2 * frame.down - inward * along * frame.right
+        away = float((points[index] - middle) @ frame.right)
+        half = float(halves[int(away > 0)]) or 1e-6
+        along = float(np.clip(away / half, 0, 1))
+        motion[index] += RELAX * raised * along**2 * frame.down - narrower * along * half * frame.right
