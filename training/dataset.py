@@ -95,18 +95,10 @@ def align_clip(acoustic: AcousticModel, clip: Clip) -> list[str]:
     return align_words(hear(acoustic, clip.audio, len(clip.audio) // HOP), clip.words)
 
 
-def build(
-    acoustic: AcousticModel,
-    clips: list[Clip],
-    phones: dict[str, list[str]],
-    vectors: Array,
-    voice: Voice,
-    seed: int,
-) -> Sequences:
-    """Put the clips in a random order into sequences, each of them once or so. ``vectors`` is (K, 61, 3)."""
+def build(acoustic: AcousticModel, sentences: list[Sentence], voice: Voice, seed: int) -> Sequences:
+    """Put the sentences in a random order into sequences, each of them once or so."""
     rng = np.random.default_rng(seed)
-    sentences = {clip.name: _sentence(clip, phones[clip.name], vectors) for clip in clips}
-    waiting = [clips[i].name for i in rng.permutation(len(clips))]
+    waiting = [sentences[i] for i in rng.permutation(len(sentences))]
     filled = []
     while waiting:
         filled.append(_fill(waiting, sentences, rng))
@@ -136,8 +128,8 @@ def nobody(acoustic: AcousticModel, count: int, coefficients: int, voice: Voice,
 
 
 @dataclass(frozen=True)
-class _Sentence:
-    """Sound and targets of some steps."""
+class Sentence:
+    """Sound of some steps and what the mouth is to do."""
 
     audio: NDArray[np.float32]
     """(steps × 320,)"""
@@ -145,14 +137,10 @@ class _Sentence:
     """(steps, K)"""
     articulation: Features
     """(steps, 4)"""
-    first_word: int = 0
-    """Step in which the first word begins."""
-    last_word: int = 0
-    """Step in which the last word ends."""
     words: tuple[tuple[int, int], ...] = ()
     """First and last step of each word."""
 
-    def fragment(self, first_word: int, last_word: int) -> _Sentence:
+    def fragment(self, first_word: int, last_word: int) -> Sentence:
         """Some of the words alone: silence around them, the mouth coming from rest and going back to it."""
         start, end = self.words[first_word][0], self.words[last_word][1]
         times = np.arange(len(self.audio)) / _STEP_SAMPLES
@@ -161,38 +149,37 @@ class _Sentence:
         reach = [start - _FRAGMENT_REACH, start - 1, end + 1, end + _FRAGMENT_REACH]
         moves = np.interp(steps, reach, [0.0, 1.0, 1.0, 0.0])[:, None]
         rest = _rest(len(steps))
-        alone = _Sentence(
+        alone = Sentence(
             (self.audio * heard).astype(np.float32),
             (self.coefficients * moves).astype(np.float32),
             np.where(moves > 0.5, self.articulation, rest).astype(np.float32),
         )
         return alone.part(max(0, start - _FRAGMENT_REACH), end + _FRAGMENT_REACH)
 
-    def part(self, first: int, last: int) -> _Sentence:
+    def part(self, first: int, last: int) -> Sentence:
         """The steps from ``first`` to before ``last``."""
         samples = slice(first * _STEP_SAMPLES, last * _STEP_SAMPLES)
-        return _Sentence(self.audio[samples], self.coefficients[first:last], self.articulation[first:last])
+        return Sentence(self.audio[samples], self.coefficients[first:last], self.articulation[first:last])
 
 
-def _sentence(clip: Clip, phones: list[str], vectors: Array) -> _Sentence:
+def filmed(clip: Clip, phones: list[str], vectors: Array) -> Sentence:
+    """A clip, given the phone of each hop and the basis (K, 61, 3)."""
     steps = len(clip.audio) // _STEP_SAMPLES
     spoken = [(start, end) for start, end, word in clip.words if word not in ("sil", "sp")]
     first = int(min(start for start, _ in spoken) * STEPS_PER_SECOND)
     last = int(max(end for _, end in spoken) * STEPS_PER_SECOND)
-    moves = _moves(steps, first, last)
+    moves = moves_around(steps, first, last)
     coefficients = _coefficients(clip, vectors, steps) * moves[:, None]
     opening = coefficients @ (vectors.reshape(len(vectors), -1) @ opening_map())
-    return _Sentence(
+    return Sentence(
         clip.audio[: steps * _STEP_SAMPLES],
         coefficients.astype(np.float32),
-        _articulation(opening, phones).astype(np.float32),
-        first,
-        last,
+        articulation_of(opening, phones).astype(np.float32),
         tuple((int(start * STEPS_PER_SECOND), int(end * STEPS_PER_SECOND)) for start, end in spoken),
     )
 
 
-def _moves(steps: int, first: int, last: int) -> Array:
+def moves_around(steps: int, first: int, last: int) -> Array:
     """(steps,) 1 in and around the words, 0 where the mouth is to be at rest."""
     before, after = (round(seconds * STEPS_PER_SECOND) for seconds in REST_SECONDS)
     inside = [first - before, first - before + _REST_RAMP, last + after - _REST_RAMP, last + after]
@@ -204,38 +191,37 @@ def _rest(steps: int) -> Features:
     return np.tile(np.eye(len(ARTICULATIONS), dtype=np.float32)[ARTICULATIONS.index("closed")], (steps, 1))
 
 
-def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> _Sentence:
+def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> Sentence:
     """Silence or soft noise, the mouth at rest."""
     audio = np.zeros(steps * _STEP_SAMPLES, np.float32)
     if rng.random() < 0.5:
         audio = at_level(coloured(len(audio), rng), float(np.exp(rng.uniform(*np.log(PAUSE_NOISE)))))
-    return _Sentence(audio, np.zeros((steps, coefficients), np.float32), _rest(steps))
+    return Sentence(audio, np.zeros((steps, coefficients), np.float32), _rest(steps))
 
 
-def _random_pause(width: int, rng: np.random.Generator) -> _Sentence:
+def _random_pause(width: int, rng: np.random.Generator) -> Sentence:
     seconds = rng.uniform(*(LONG_PAUSE_SECONDS if rng.random() < LONG_PAUSES else PAUSE_SECONDS))
     return _pause(round(seconds * STEPS_PER_SECOND), width, rng)
 
 
-def _fill(waiting: list[str], sentences: dict[str, _Sentence], rng: np.random.Generator) -> _Sentence:
+def _fill(waiting: list[Sentence], sentences: list[Sentence], rng: np.random.Generator) -> Sentence:
     """Take sentences off the waiting list until a sequence is full; the last one may be cut off."""
-    width = sentences[waiting[0]].coefficients.shape[1]
-    names = sorted(sentences)
-    parts: list[_Sentence] = []
+    width = waiting[0].coefficients.shape[1]
+    parts: list[Sentence] = []
     steps = 0
     while steps < SEQUENCE_STEPS:
         parts.append(_random_pause(width, rng))
         if waiting:
-            whole = sentences[waiting.pop()]
+            whole = waiting.pop()
             before, after = (rng.uniform(*MARGIN_SECONDS, 2) * STEPS_PER_SECOND).astype(int)
-            parts.append(whole.part(max(0, whole.first_word - before), whole.last_word + after))
+            parts.append(whole.part(max(0, whole.words[0][0] - before), whole.words[-1][1] + after))
         if rng.random() < FRAGMENTS:
-            whole = sentences[names[rng.integers(len(names))]]
+            whole = sentences[rng.integers(len(sentences))]
             first = int(rng.integers(len(whole.words)))
             last = min(first + int(rng.integers(FRAGMENT_WORDS)), len(whole.words) - 1)
             parts += [_random_pause(width, rng), whole.fragment(first, last)]
         steps = sum(len(part.coefficients) for part in parts)
-    return _Sentence(
+    return Sentence(
         np.concatenate([part.audio for part in parts]),
         np.concatenate([part.coefficients for part in parts]),
         np.concatenate([part.articulation for part in parts]),
@@ -273,7 +259,7 @@ def _coefficients(clip: Clip, vectors: Array, steps: int) -> Array:
     return np.asarray(CubicSpline(np.arange(len(filmed)) / FPS, filmed)(_step_times(clip, steps)))
 
 
-def _articulation(opening: Array, phones: list[str]) -> Array:
+def articulation_of(opening: Array, phones: list[str]) -> Array:
     """(steps, 4) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
     steps = len(opening)
     target = np.zeros((steps, len(ARTICULATIONS)))

@@ -41,7 +41,7 @@ def hum(samples: int, rng: np.random.Generator) -> Sound:
     tones = [
         np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6.3)) / k ** rng.uniform(0.7, 1.5) for k in range(1, 9)
     ]
-    return np.sum(tones, axis=0) + rng.uniform(0.05, 0.5) * coloured(samples, rng)
+    return np.asarray(np.sum(tones, axis=0) + rng.uniform(0.05, 0.5) * coloured(samples, rng))
 
 
 def music(samples: int, rng: np.random.Generator) -> Sound:

@@ -16,12 +16,15 @@ from torch.nn import functional
 from lipstream.engines.portrait.motion import ARTICULATIONS, MotionModel
 from lipstream.engines.portrait.phones import AcousticModel
 from lipstream.models.store import ModelStore
-from training.dataset import Sequences, Voice, align_clip, build
+from training.dataset import Sequences, Voice, align_clip, build, filmed, nobody
 from training.evaluate import acoustic_model, evaluate
 from training.export import export
+from training.mouth_of_phones import fit_phone_mouth, imagined, steps_of
 from training.network import MotionNetwork
+from training.noises import NOISES, coloured, pink
 from training.prepare import N_LIP, POINTS, Array, Clip, load_clips, motion_basis, opening_map, width_map
 from training.split import split
+from training.syllables import Speaker
 
 COEFFICIENTS = 10
 """Explain 99.7 % of s1's motion."""
@@ -30,9 +33,16 @@ VOICES = (
     Voice(),
     Voice(gain_db=(-12.0, 4.0)),
     Voice(warp=(0.88, 1.14), gain_db=(-12.0, 4.0), tilt=(-0.5, 0.5)),
-    Voice(warp=(0.95, 1.06), gain_db=(-12.0, 4.0), tilt=(-0.5, 0.5), snr_db=(12.0, 40.0)),
+    Voice((0.95, 1.06), (-12.0, 4.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.15, tilt=(-0.5, 0.5)),
+    Voice((0.92, 1.09), (-14.0, 6.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.6, 0.6)),
 )
 """Every clip is heard once in each of these ways."""
+SYLLABLE_VOICES = (Voice((0.9, 1.12), (-12.0, 6.0), snr_db=(12.0, 45.0), tilt=(-0.5, 0.5)),) * 2
+"""The same for spoken syllables."""
+SYLLABLES = 160
+"""Rows of them."""
+NOBODY, NOBODY_SPEAKS = 100, Voice(rooms=0.2)
+"""Sequences in which nobody speaks."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +157,26 @@ def taught(data: Data, teachers: list[MotionNetwork], spread: Tensor) -> Data:
     return Data(data.posteriors, torch.cat(coefficients), torch.cat(articulation))
 
 
+def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread: Array, seed: int) -> Data:
+    """Everything to learn from: the film in all voices, single syllables, and what is no speech."""
+    phones = [align_clip(acoustic, clip) for clip in clips]
+    sentences = [filmed(clip, spoken, vectors) for clip, spoken in zip(clips, phones, strict=True)]
+    parts = [build(acoustic, sentences, voice, seed + i) for i, voice in enumerate(VOICES)]
+    steps = [steps_of(spoken)[: len(s.coefficients)] for spoken, s in zip(phones, sentences, strict=True)]
+    mouth = fit_phone_mouth(
+        steps, [s.coefficients[: len(p)] for p, s in zip(steps, sentences, strict=True)], spread, seed
+    )
+    speaker, rng = Speaker(), np.random.default_rng(seed)
+    syllables = [imagined(speaker.say(rng), mouth, spread, vectors) for _ in range(SYLLABLES)]
+    parts += [build(acoustic, syllables, voice, seed + 50 + i) for i, voice in enumerate(SYLLABLE_VOICES)]
+    return Data.join([*parts, nobody(acoustic, NOBODY, len(vectors), NOBODY_SPEAKS, seed)])
+
+
 def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: Recipe, out: Path) -> None:
     """From clips to a weights file."""
     vectors, deviation = motion_basis(clips, COEFFICIENTS)
-    phones = {clip.name: align_clip(acoustic, clip) for clip in clips}
-    parts = [build(acoustic, clips, phones, vectors, voice, recipe.seed + i) for i, voice in enumerate(VOICES)]
-    data = Data.join(parts)
     scale = 3.0 * deviation
+    data = sequences(acoustic, clips, vectors, scale, recipe.seed)
     spread = torch.tensor(scale.astype(np.float32))
     loss = MotionLoss(vectors, recipe)
     teachers = [fit(data, spread, loss, recipe, recipe.seed + 1 + i) for i in range(recipe.teachers)]
