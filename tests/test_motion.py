@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel
-from lipstream.engines.portrait.network import Network, normalised
-from lipstream.engines.portrait.phones import BLOCK, N_STATES, SAMPLE_RATE, AcousticModel
+from lipstream.engines.portrait.network import Committee, normalised
+from lipstream.engines.portrait.phones import BLOCK, N_HEARD, SAMPLE_RATE, AcousticModel
 from lipstream.errors import ModelError
 from lipstream.models.assets import PHONE_MEANS, PHONE_SENDUMP, PHONE_VARIANCES
 from lipstream.models.store import ModelStore
@@ -233,21 +233,22 @@ def test_missing_and_damaged_weights_are_refused(acoustic: AcousticModel, tmp_pa
     assert code(whole[: len(whole) // 2]) == "model_damaged"
     with np.load(DEFAULT_WEIGHTS) as stored:
         arrays = dict(stored)
-    del arrays["gru.hidden.bias"]
+    del arrays["1.gru.hidden.bias"]
     np.savez(tmp_path / "other.npz", **arrays)
     assert code((tmp_path / "other.npz").read_bytes()) == "model_damaged"
 
 
-def test_network_computes_what_pytorch_computed() -> None:
+@pytest.mark.parametrize("member", [0, 1])
+def test_networks_compute_what_pytorch_computed(member: int) -> None:
     with np.load(DEFAULT_WEIGHTS) as stored:
         arrays = dict(stored)
-    network = Network(arrays)
+    network = Committee(arrays, len(arrays["basis.vectors"])).members[member]
     state = network.state()
-    blocks = arrays["check.posteriors"].reshape(-1, BLOCK, N_STATES)
+    blocks = arrays[f"{member}.check.heard"].reshape(-1, BLOCK, N_HEARD)
     # PyTorch's first step sees the first two blocks at once; here the first one only becomes the past.
-    state.block = normalised(blocks[0])
+    state.block = normalised(blocks[0])[:, : state.block.shape[1]]
     outputs = [network.step(block, state) for block in blocks[1:]]
-    np.testing.assert_allclose(outputs, arrays["check.outputs"], atol=2e-5)
+    np.testing.assert_allclose(outputs, arrays[f"{member}.check.outputs"], atol=2e-5)
 
 
 def test_frame_rate_must_be_positive(model: MotionModel) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from lipstream.engines.portrait.motion import ARTICULATIONS, STEP_LEAD, STEP_SECONDS
-from lipstream.engines.portrait.phones import BLOCK, HOP, SAMPLE_RATE, AcousticModel, PhoneStream
+from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
 from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
 from training.prepare import FPS, Array, Clip, opening_map
@@ -76,8 +76,8 @@ class Voice:
 class Sequences:
     """n sequences, all of the same length."""
 
-    posteriors: Features
-    """(n, hops, 126) log posteriors; step s of the targets sees hops 2s … 2s + 3."""
+    heard: Features
+    """(n, hops, 139) as :class:`PhoneStream` gives it; step s of the targets sees hops 2s … 2s + 3."""
     coefficients: Features
     """(n, steps, K)"""
     articulation: Features
@@ -85,14 +85,14 @@ class Sequences:
 
 
 def hear(acoustic: AcousticModel, audio: NDArray[np.float32], hops: int, warp: float = 1.0) -> Features:
-    """(hops, 126) log posteriors of a recording, silence following it."""
+    """(hops, 139) what is heard of a recording, silence following it."""
     silence = np.zeros(max(0, hops * HOP - len(audio)) + SAMPLE_RATE // 4, np.float32)
     return PhoneStream(acoustic, warp).push(np.concatenate([audio, silence]))[:hops]
 
 
 def align_clip(acoustic: AcousticModel, clip: Clip) -> list[str]:
     """The phone of each hop of a clip."""
-    return align_words(hear(acoustic, clip.audio, len(clip.audio) // HOP), clip.words)
+    return align_words(hear(acoustic, clip.audio, len(clip.audio) // HOP)[:, :N_STATES], clip.words)
 
 
 def build(acoustic: AcousticModel, sentences: list[Sentence], voice: Voice, seed: int) -> Sequences:
@@ -102,9 +102,9 @@ def build(acoustic: AcousticModel, sentences: list[Sentence], voice: Voice, seed
     filled = []
     while waiting:
         filled.append(_fill(waiting, sentences, rng))
-    posteriors = [_hear_sequence(acoustic, sentence.audio, voice, rng) for sentence in filled]
+    heard = [_hear_sequence(acoustic, sentence.audio, voice, rng) for sentence in filled]
     return Sequences(
-        np.stack(posteriors),
+        np.stack(heard),
         np.stack([sentence.coefficients for sentence in filled]),
         np.stack([sentence.articulation for sentence in filled]),
     )
@@ -231,7 +231,7 @@ def _fill(waiting: list[Sentence], sentences: list[Sentence], rng: np.random.Gen
 def _hear_sequence(
     acoustic: AcousticModel, clean: NDArray[np.float32], voice: Voice, rng: np.random.Generator
 ) -> Features:
-    """(hops, 126) of a sequence in a voice, shifted so that step s of the targets belongs to hops 2s … 2s + 3."""
+    """(hops, 139) of a sequence in a voice, shifted so that step s of the targets belongs to hops 2s … 2s + 3."""
     gain = 10.0 ** (rng.uniform(*voice.gain_db) / 20.0)
     sound = clean * np.float32(gain)
     if rng.random() < voice.rooms:

@@ -9,26 +9,37 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.phones import N_STATES
+from lipstream.engines.portrait.phones import N_HEARD
 from training.network import MotionNetwork
 from training.prepare import POINTS, Array, opening_map
 
 _CHECK_HOPS = 80
 
 
-def export(network: MotionNetwork, basis: Array, spread: Array, canonical: Array, path: Path) -> None:
-    """Save weights transposed to (inputs, outputs), the last layer scaled to inter-ocular distances.
+def export(networks: list[MotionNetwork], basis: Array, spread: Array, canonical: Array, path: Path) -> None:
+    """Save what the networks' mean needs; those of network n are named "n.…".
 
-    ``basis`` is (K, 61, 3), ``spread`` (K,) what the network's coefficients are multiplied with, ``canonical``
+    ``basis`` is (K, 61, 3), ``spread`` (K,) what the networks' coefficients are multiplied with, ``canonical``
     (478, 3).
     """
-    state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-    scale = np.concatenate([spread, np.ones(len(state["output.bias"]) - len(spread))])
     arrays: dict[str, NDArray[np.generic]] = {
         "basis.points": np.array(POINTS, np.int16),
         "basis.vectors": basis.astype(np.float32),
         "basis.canonical": canonical.astype(np.float32),
         "closing": closing_of(basis, spread),
+    }
+    for n, network in enumerate(networks):
+        arrays |= {f"{n}.{name}": array for name, array in _arrays(network, spread).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored: dict[str, Any] = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+    np.savez_compressed(path, **stored)
+
+
+def _arrays(network: MotionNetwork, spread: Array) -> dict[str, NDArray[np.generic]]:
+    """Weights transposed to (inputs, outputs), the last layer scaled to inter-ocular distances."""
+    state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    scale = np.concatenate([spread, np.ones(len(state["output.bias"]) - len(spread))])
+    arrays: dict[str, NDArray[np.generic]] = {
         **_check(network, scale),
         "dilations": np.array([block.reach // 2 for block in network.blocks], np.int16),
         "input.weight": _taps(state["input.weight"]),
@@ -47,17 +58,15 @@ def export(network: MotionNetwork, basis: Array, spread: Array, canonical: Array
         arrays[f"blocks.{i}.bias"] = state[f"blocks.{i}.convolution.bias"]
         arrays[f"blocks.{i}.norm.weight"] = state[f"blocks.{i}.norm.weight"]
         arrays[f"blocks.{i}.norm.bias"] = state[f"blocks.{i}.norm.bias"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stored: dict[str, Any] = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
-    np.savez_compressed(path, **stored)
+    return arrays
 
 
 def _check(network: MotionNetwork, scale: Array) -> dict[str, NDArray[np.generic]]:
     """An input and what PyTorch makes of it: a test holds the NumPy network against it."""
-    posteriors = np.random.default_rng(0).uniform(-10.0, 0.0, (_CHECK_HOPS, N_STATES)).astype(np.float32)
+    heard = np.random.default_rng(0).uniform(-10.0, 0.0, (_CHECK_HOPS, N_HEARD)).astype(np.float32)
     with torch.no_grad():
-        motion, logits = network(torch.tensor(posteriors)[None])
-    return {"check.posteriors": posteriors, "check.outputs": torch.cat([motion, logits], 2)[0].numpy() * scale}
+        motion, logits = network(torch.tensor(heard)[None])
+    return {"check.heard": heard, "check.outputs": torch.cat([motion, logits], 2)[0].numpy() * scale}
 
 
 def _taps(weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.phones import HOP, SAMPLE_RATE, AcousticModel, PhoneStream
+from lipstream.engines.portrait.phones import HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
 from training.phonetics import BILABIAL, PRONUNCIATIONS, align_sentence, align_words, grid_sentence
 from training.prepare import FPS, N_LIP, Array, Clip, jaw_map, opening_map, silent_frames, width_map
 
@@ -276,7 +276,9 @@ def bilabials_of(acoustic: AcousticModel, clip: Clip) -> list[int]:
     Without ``words.tsv`` the words are those that the clip's name tells in the GRID corpus. None where words are
     unknown, or are not those of the corpus.
     """
-    heard = PhoneStream(acoustic).push(np.concatenate([clip.audio, np.zeros(SAMPLE_RATE // 4, np.float32)]))
+    heard = PhoneStream(acoustic).push(np.concatenate([clip.audio, np.zeros(SAMPLE_RATE // 4, np.float32)]))[
+        :, :N_STATES
+    ]
     if clip.words and all(word in PRONUNCIATIONS for _, _, word in clip.words):
         phones = align_words(heard, clip.words)
     elif not clip.words and grid_sentence(clip.name):

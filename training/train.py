@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lipstream.engines.portrait.motion import ARTICULATIONS, MotionModel
-from lipstream.engines.portrait.phones import AcousticModel
+from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
 from training.dataset import Sequences, Voice, align_clip, build, filmed, nobody
 from training.evaluate import acoustic_model, evaluate
@@ -49,7 +49,9 @@ NOBODY, NOBODY_SPEAKS = 100, Voice(rooms=0.2)
 class Recipe:
     """What decides the result."""
 
-    epochs: int = 8
+    channels: tuple[int, int] = (112, 96)
+    """Of the network that hears phones alone, and of the one that hears cepstra too."""
+    epochs: int = 9
     """Passes over all sequences."""
     batch: int = 12
     """Sequences per step of the optimiser."""
@@ -61,8 +63,6 @@ class Recipe:
     """Standard deviation of the noise on the log posteriors."""
     articulation: float = 0.3
     """Weight of the articulation's cross entropy."""
-    teachers: int = 3
-    """Networks whose mean the final one learns from, 0 = from the film alone."""
     seed: int = 0
     """Of everything random."""
 
@@ -96,8 +96,8 @@ class MotionLoss:
 class Data:
     """All sequences of all voices as tensors."""
 
-    posteriors: Tensor
-    """(n, hops, 126) float16"""
+    heard: Tensor
+    """(n, hops, 139) float16"""
     coefficients: Tensor
     """(n, steps, K)"""
     articulation: Tensor
@@ -107,29 +107,29 @@ class Data:
     def join(cls, parts: list[Sequences]) -> Data:
         """Put the voices together."""
         return cls(
-            torch.tensor(np.concatenate([p.posteriors.astype(np.float16) for p in parts])),
+            torch.tensor(np.concatenate([p.heard.astype(np.float16) for p in parts])),
             torch.tensor(np.concatenate([p.coefficients for p in parts])),
             torch.tensor(np.concatenate([p.articulation for p in parts])),
         )
 
 
-def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int) -> MotionNetwork:
+def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int, *, cepstra: bool) -> MotionNetwork:
     """Train one network. ``spread`` (K,) scales its coefficients."""
     torch.manual_seed(seed)
-    network = MotionNetwork(COEFFICIENTS, len(ARTICULATIONS))
+    network = MotionNetwork(COEFFICIENTS, len(ARTICULATIONS), recipe.channels[cepstra], cepstra=cepstra)
     with torch.no_grad():
         network.output.weight.mul_(0.3)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    batches = len(data.posteriors) // recipe.batch
+    batches = len(data.heard) // recipe.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.rate, total_steps=recipe.epochs * batches + 1, pct_start=0.1
     )
     network.train()
     for epoch in range(recipe.epochs):
         begun, total = time.monotonic(), 0.0
-        for chosen in torch.randperm(len(data.posteriors))[: batches * recipe.batch].split(recipe.batch):
-            heard = data.posteriors[chosen].float()
-            heard = heard + torch.randn_like(heard) * recipe.noise
+        for chosen in torch.randperm(len(data.heard))[: batches * recipe.batch].split(recipe.batch):
+            heard = data.heard[chosen].float()
+            heard[..., :N_STATES] += torch.randn_like(heard[..., :N_STATES]) * recipe.noise
             motion, logits = network(heard)
             cost = loss(motion * spread, logits, data.coefficients[chosen], data.articulation[chosen])
             optimiser.zero_grad()
@@ -148,13 +148,13 @@ def taught(data: Data, teachers: list[MotionNetwork], spread: Tensor) -> Data:
     """The same sequences with targets half filmed, half the teachers' mean (Hinton et al. 2015)."""
     coefficients, articulation = [], []
     with torch.no_grad():
-        for chosen in torch.arange(len(data.posteriors)).split(64):
-            answers = [teacher(data.posteriors[chosen].float()) for teacher in teachers]
+        for chosen in torch.arange(len(data.heard)).split(64):
+            answers = [teacher(data.heard[chosen].float()) for teacher in teachers]
             motion = torch.stack([a[0] for a in answers]).mean(0) * spread
             spoken = torch.sigmoid(torch.stack([a[1] for a in answers])).mean(0)
             coefficients.append((motion + data.coefficients[chosen]) / 2)
             articulation.append((spoken + data.articulation[chosen]) / 2)
-    return Data(data.posteriors, torch.cat(coefficients), torch.cat(articulation))
+    return Data(data.heard, torch.cat(coefficients), torch.cat(articulation))
 
 
 def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread: Array, seed: int) -> Data:
@@ -179,11 +179,12 @@ def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: 
     data = sequences(acoustic, clips, vectors, scale, recipe.seed)
     spread = torch.tensor(scale.astype(np.float32))
     loss = MotionLoss(vectors, recipe)
-    teachers = [fit(data, spread, loss, recipe, recipe.seed + 1 + i) for i in range(recipe.teachers)]
-    if teachers:
-        data = taught(data, teachers, spread)
-    network = fit(data, spread, loss, recipe, recipe.seed)
-    export(network, vectors, scale, rest_face(canonical, clips), out)
+    # Posteriors carry over to other voices, cepstra tell more of this one: the mean of a network of each kind has both.
+    of_phones = fit(data, spread, loss, recipe, recipe.seed, cepstra=False)
+    of_both = fit(data, spread, loss, recipe, recipe.seed + 1, cepstra=True)
+    lessons = taught(data, [of_phones, of_both], spread)
+    of_phones = fit(lessons, spread, loss, recipe, recipe.seed + 5, cepstra=False)
+    export([of_phones, of_both], vectors, scale, rest_face(canonical, clips), out)
 
 
 def rest_face(canonical: Array, clips: list[Clip]) -> Array:
@@ -200,10 +201,11 @@ def main() -> None:
     parser.add_argument("--others", type=Path, help="other GRID speakers, prepared: only measured on")
     parser.add_argument("--out", type=Path, required=True, help="weights file to write")
     parser.add_argument("--development", action="store_true", help="hold the development clips out and measure on them")
-    for name, value in asdict(Recipe()).items():
+    choices = {name: value for name, value in asdict(Recipe()).items() if name != "channels"}
+    for name, value in choices.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args()
-    recipe = Recipe(**{name: getattr(options, name) for name in asdict(Recipe())})
+    recipe = Recipe(**{name: getattr(options, name) for name in choices})
     torch.set_num_threads(1)
     acoustic = acoustic_model(ModelStore())
     canonical = np.load(options.data / "canonical.npy").astype(np.float64)

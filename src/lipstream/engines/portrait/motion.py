@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.network import Network, State, sigmoid
+from lipstream.engines.portrait.network import Committee, State
 from lipstream.engines.portrait.phones import (
     BLOCK,
     DELTA_REACH,
@@ -48,13 +48,13 @@ DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "motion.npz"
 
 _EASE_IN = 6
 """Steps over which an utterance leaves the resting mouth, 120 ms: the picture before it shows the mouth at rest."""
-_SPEAKING = (0.04, 0.20)
+_SPEAKING = (0.20, 0.50)
 """Below the first probability of speech the mouth rests, above the second it moves as the network says."""
-_TOUCHING = (0.50, 0.95)
+_TOUCHING = (0.35, 0.75)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
 _CLOSED, _SPEECH = ARTICULATIONS.index("closed"), ARTICULATIONS.index("speech")
-_SETTLE_STEPS = 200
+_SETTLE_STEPS = 20
 """Steps of silence that precede every utterance."""
 
 
@@ -101,7 +101,7 @@ class MotionModel:
 
     lookahead = LOOKAHEAD
 
-    def __init__(self, acoustic: AcousticModel, network: Network, basis: MotionBasis, closing: Array) -> None:
+    def __init__(self, acoustic: AcousticModel, network: Committee, basis: MotionBasis, closing: Array) -> None:
         """``closing`` (K,) is how the coefficients change when the lips come one inter-ocular distance closer."""
         if network.outputs != len(basis.vectors) + len(ARTICULATIONS):
             raise ValueError("the network does not fit the basis")
@@ -110,7 +110,7 @@ class MotionModel:
         self._network = network
         self._mouth = _Mouth(_opening(basis), closing)
         silence = PhoneStream(acoustic).push(np.zeros(SAMPLE_RATE, np.float32))[-BLOCK:]
-        self._rest = network.state()
+        self._rest = network.states()
         for _ in range(_SETTLE_STEPS):
             network.step(silence, self._rest)
 
@@ -129,7 +129,7 @@ class MotionModel:
                 vectors=arrays["basis.vectors"].astype(np.float32),
                 canonical=arrays["basis.canonical"].astype(np.float32),
             )
-            return cls(acoustic, Network(arrays), basis, arrays["closing"].astype(np.float32))
+            return cls(acoustic, Committee(arrays, len(basis.vectors)), basis, arrays["closing"].astype(np.float32))
         except (KeyError, ValueError, IndexError) as error:
             raise _damaged(path) from error
 
@@ -141,14 +141,16 @@ class MotionModel:
 class MotionStream:
     """The mouth of one utterance. Not thread-safe."""
 
-    def __init__(self, acoustic: AcousticModel, network: Network, mouth: _Mouth, rest: State, fps: Fraction) -> None:
+    def __init__(
+        self, acoustic: AcousticModel, network: Committee, mouth: _Mouth, rest: list[State], fps: Fraction
+    ) -> None:
         """Use :meth:`MotionModel.listen`."""
         if fps <= 0:
             raise ValueError(f"fps must be positive, not {fps}")
         self._phones = PhoneStream(acoustic)
         self._network = network
         self._mouth = mouth
-        self._state = rest.copy()
+        self._states = [state.copy() for state in rest]
         self._steps_per_frame = 1 / (STEP_SECONDS * fps)
         self._frame = 0
         self._steps: list[Array] = []
@@ -173,9 +175,9 @@ class MotionStream:
 
     def _listen(self, speech: NDArray[np.float32]) -> None:
         """Turn audio into steps."""
-        posteriors = self._phones.push(speech)
-        for first in range(0, len(posteriors), BLOCK):
-            out = self._network.step(posteriors[first : first + BLOCK], self._state)
+        heard = self._phones.push(speech)
+        for first in range(0, len(heard), BLOCK):
+            out = self._network.step(heard[first : first + BLOCK], self._states)
             if self._next_step >= 0:
                 self._steps.append(self._mouth(out, _ramp(self._next_step, 0, _EASE_IN)))
             self._next_step += 1
@@ -214,12 +216,12 @@ class _Mouth:
     """(K,) how the coefficients change when the lips come one inter-ocular distance closer."""
 
     def __call__(self, out: Array, ease: np.float32) -> Array:
-        """(K + 4,) coefficients and logits → coefficients, scaled by ``ease`` 0…1, and probabilities.
+        """(K + 4,) coefficients and probabilities → coefficients, scaled by ``ease`` 0…1, and probabilities.
 
         Where nobody speaks the mouth rests, and where the lips must touch they do, in the way they usually close.
         """
         k = len(self.opening)
-        articulation = sigmoid(out[k:])
+        articulation = out[k:]
         coefficients = out[:k] * (ease * _ramp(articulation[_SPEECH], *_SPEAKING))
         gap = max(np.float32(0.0), self.opening @ coefficients)
         coefficients = coefficients + self.closing * (gap * _ramp(articulation[_CLOSED], *_TOUCHING))

@@ -12,6 +12,9 @@ from lipstream.engines.portrait.phones import BLOCK, N_STATES
 
 Array = NDArray[np.float32]
 
+CEPSTRA_SPREAD = np.array([14.0, 4.0, 4.0, 5.0, 3.5, 3.5, 3.5, 3.0, 3.0, 3.0, 2.5, 2.5, 2.5], np.float32)
+"""What the cepstra are divided by: about their standard deviations in speech."""
+
 _POSTERIOR_FLOOR = np.float32(-6.0)
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 _GELU_1 = np.float32(np.sqrt(2.0 / np.pi))
@@ -23,7 +26,7 @@ class State:
     """What the network remembers between two steps."""
 
     block: Array
-    """(2, 126) normalised posteriors of the block before."""
+    """(2, inputs) what was heard in the block before, normalised."""
     pasts: list[deque[Array]]
     """Per convolution, its inputs (channels,) of as many steps as it reaches back."""
     hidden: Array
@@ -44,6 +47,7 @@ class Network:
             return np.ascontiguousarray(arrays[name], np.float32)
 
         self._input = _Layer(weight("input.weight"), weight("input.bias"))
+        self._inputs = len(self._input.weight) // (2 * BLOCK)
         self._input_norm = weight("norm.weight"), weight("norm.bias")
         self._dilations = [int(d) for d in arrays["dilations"]]
         self._blocks = [
@@ -63,11 +67,14 @@ class Network:
         """Nothing heard yet."""
         nothing = np.zeros(self._channels, np.float32)
         pasts = [deque([nothing] * (2 * d + 1), maxlen=2 * d + 1) for d in self._dilations]
-        return State(np.zeros((BLOCK, N_STATES), np.float32), pasts, nothing)
+        return State(np.zeros((BLOCK, self._inputs), np.float32), pasts, nothing)
 
-    def step(self, posteriors: Array, state: State) -> Array:
-        """The next (2, 126) log posteriors → (outputs,) coefficients and articulation logits; ``state`` moves on."""
-        block = normalised(posteriors)
+    def step(self, heard: Array, state: State) -> Array:
+        """The next (2, 139) of a :class:`PhoneStream` → (outputs,) coefficients and articulation logits.
+
+        ``state`` moves on.
+        """
+        block = normalised(heard)[:, : self._inputs]
         x = np.concatenate([state.block.ravel(), block.ravel()])
         state.block = block
         h = _gelu(_layer_norm(self._input(x), *self._input_norm))
@@ -88,6 +95,36 @@ class Network:
         return following
 
 
+class Committee:
+    """Networks that were taught differently and are asked together. Immutable."""
+
+    def __init__(self, arrays: dict[str, NDArray[np.generic]], coefficients: int) -> None:
+        """Those of network n are named "n.…"; after so many coefficients it gives logits.
+
+        Raises KeyError or ValueError if they do not fit together.
+        """
+        count = 1 + max(int(name.split(".")[0]) for name in arrays if name[0].isdigit())
+        self.members = [
+            Network({name.removeprefix(f"{n}."): a for name, a in arrays.items() if name.startswith(f"{n}.")})
+            for n in range(count)
+        ]
+        self.outputs = self.members[0].outputs
+        self._coefficients = coefficients
+        self._share = np.float32(1 / count)
+
+    def states(self) -> list[State]:
+        """Nothing heard yet."""
+        return [member.state() for member in self.members]
+
+    def step(self, heard: Array, states: list[State]) -> Array:
+        """The next (2, 139) of a :class:`PhoneStream` → (outputs,): the means of the members' coefficients and of their
+        probabilities. ``states`` move on."""
+        answers = np.stack([member.step(heard, state) for member, state in zip(self.members, states, strict=True)])
+        answers[:, self._coefficients :] = sigmoid(answers[:, self._coefficients :])
+        mean: Array = answers.sum(axis=0) * self._share
+        return mean
+
+
 @dataclass(frozen=True)
 class _Layer:
     weight: Array
@@ -104,9 +141,10 @@ class _Layer:
         return y
 
 
-def normalised(log_posteriors: Array) -> Array:
-    """Log posteriors, cut where they no longer mean anything, to -1…2."""
-    y: Array = (np.maximum(log_posteriors, _POSTERIOR_FLOOR) + np.float32(4.0)) / np.float32(2.0)
+def normalised(heard: Array) -> Array:
+    """(hops, 139): log posteriors, cut where they no longer mean anything, to -1…2; cepstra to about -2…2."""
+    posteriors = (np.maximum(heard[:, :N_STATES], _POSTERIOR_FLOOR) + np.float32(4.0)) / np.float32(2.0)
+    y: Array = np.concatenate([posteriors, heard[:, N_STATES:] / CEPSTRA_SPREAD], axis=1)
     return y
 
 

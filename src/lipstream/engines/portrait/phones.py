@@ -53,6 +53,8 @@ N_FFT = 512
 N_MELS = 25
 MEL_RANGE = (130.0, 6800.0)
 N_CEPSTRA = 13
+N_HEARD = N_STATES + N_CEPSTRA
+"""Numbers that :class:`PhoneStream` gives for a hop."""
 LIFTER = 22
 PRE_EMPHASIS = 0.97
 FULL_SCALE = 32_768.0
@@ -149,7 +151,9 @@ class PhoneStream:
         self._mean = _RunningMean()
 
     def push(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take (n,) float32 samples in [-1, 1] at 16 kHz; give (m, 126) log posteriors of the next m hops, m even.
+        """Take (n,) float32 samples in [-1, 1] at 16 kHz; give what is heard in the next m hops, m even.
+
+        (m, :data:`N_HEARD`): a hop's 126 log posteriors, then its 13 cepstra without their running mean.
 
         Hop i stands for the time ``i * HOP`` samples. It comes as soon as ``DELTA_REACH`` hops and half a window after
         the last hop of its block have been heard. NaN counts as silence; samples beyond full scale are clipped.
@@ -164,10 +168,11 @@ class PhoneStream:
             start += HOP * BLOCK
             self._cepstra = np.concatenate([self._cepstra, cepstra(_windows(block), self._filters)])
             if len(self._cepstra) >= 2 * DELTA_REACH + BLOCK:
-                blocks.append(self._model.log_posteriors(self._features()))
+                features = self._features()
+                blocks.append(np.concatenate([self._model.log_posteriors(features), features[:, 0]], axis=1))
                 self._cepstra = self._cepstra[BLOCK:]
         self._audio = self._audio[start:]
-        return np.concatenate(blocks) if blocks else np.zeros((0, N_STATES), np.float32)
+        return np.concatenate(blocks) if blocks else np.zeros((0, N_HEARD), np.float32)
 
     def _silent_cepstra(self) -> NDArray[np.float64]:
         return cepstra(np.zeros((1, WINDOW + 1), np.float32), self._filters)
