@@ -44,6 +44,8 @@ class Palette:
     """(3,) fully lit enamel."""
     lip: Values
     """(3,) the lower lip."""
+    flesh: Values
+    """(3,) colour of tongue and palate at luma 1."""
     dark: float
     """Luminance that a hundredth of the face is below: the mouth is hardly darker, in faded pictures too."""
     skin: float
@@ -52,11 +54,6 @@ class Palette:
     """0 in a black-and-white picture, 1 in a coloured one."""
     slope: float
     """Growth of the light from the picture's left to its right, per inter-ocular distance, relative to the middle."""
-
-    @property
-    def flesh(self) -> Values:
-        """(3,) colour of tongue and palate at luma 1."""
-        return OF_LIPS * hue(self.lip) + (1 - OF_LIPS) * FLESH
 
     def light(self, u: Values) -> Values:
         """Relative brightness at places ``u`` along the mouth, IOD from its middle."""
@@ -79,7 +76,7 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
     brightest = max(1.0, min(1.8, DARK_SKIN / max(bright, 1e-3)))
     level = TOOTH_LEVEL * float(np.clip(eye @ LUMA, 0.75 * bright, brightest * bright))
     warmth = skin[2] / max(skin[0], 1e-3) / SKIN_WARMTH
-    tint = 0.75 * ENAMEL * np.array([warmth**-0.45, 1.0, warmth**0.15]) + 0.25 * eye / max(eye @ LUMA, 1e-3)
+    tint = 0.75 * ENAMEL * _light_of(warmth) + 0.25 * hue(eye)
     lip = np.median(_colours_at(picture, landmarks[list(LIP_POINTS)], frame), axis=0)
     left, right = (
         float(np.median(_colours_at(picture, landmarks[list(side)], frame) @ LUMA))
@@ -89,7 +86,13 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
     darkest = float(np.percentile(linear(face_pixels(picture, landmarks)) @ LUMA, 1))
     dark = min(darkest, LIGHTEST_DARK * float(lip @ LUMA))
     tooth = np.clip(level * tint / (tint @ LUMA), 0, 0.9)
-    return Palette(tooth, lip, dark, bright, _colourful(picture, landmarks), slope)
+    flesh = hue(OF_LIPS * hue(lip) + (1 - OF_LIPS) * FLESH * _light_of(max(warmth, 1.0)))
+    return Palette(tooth, lip, flesh, dark, bright, _colourful(picture, landmarks), slope)
+
+
+def _light_of(warmth: float) -> Values:
+    """(3,) BGR of the light in which skin is ``warmth`` times as red over blue as usual, as the mouth shows it."""
+    return np.array([warmth**-0.45, 1.0, warmth**0.35])
 
 
 def face_pixels(picture: Pixels, landmarks: Points) -> Pixels:

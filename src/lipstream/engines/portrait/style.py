@@ -36,7 +36,9 @@ TUCKED_IOD = 0.050
 """How far the lower lip's outer edge goes up as the lip is rolled in under the teeth, IOD."""
 BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
 TONGUE_GAP_IOD, TONGUE_WIDENS = 0.105, 1.4
-"""Lips part up to the first for a raised tongue, or it would not be seen, but by no more than this factor."""
+"""Lips part up to the first, IOD, for a raised tongue, or it would not be seen, but by no more than this factor."""
+TONGUE_PARTS = (0.03, 0.07)
+"""Only lips that are further apart than the first do so, from the second on fully: others are about to close, IOD."""
 ROUNDING = (0.010, 0.060)
 """Mouths narrower than at rest by the first are rounded a little, by the second fully, IOD. The measured motion
 purses lips less than people expect to see, because the training's speaker hardly does."""
@@ -98,7 +100,7 @@ class Style:
             gap = PRESSED_GAP_IOD
         raised = awake * tongue * (1 - touch)
         if 0 < gap < TONGUE_GAP_IOD:
-            widened = raised * (min(TONGUE_GAP_IOD / gap, TONGUE_WIDENS) - 1)
+            widened = raised * _between(gap, TONGUE_PARTS) * (min(TONGUE_GAP_IOD / gap, TONGUE_WIDENS) - 1)
             motion = motion + np.float32(widened) * (self._closing @ motion)
             gap *= 1 + widened
         weights = np.append(motion, np.array([bite, rounded], np.float32))
@@ -194,6 +196,6 @@ def _limit(gap: float) -> float:
     return (WIDE_GAP_IOD + room * float(np.tanh((gap - WIDE_GAP_IOD) / room))) / gap
 
 
-def _between(probability: float, limits: tuple[float, float]) -> float:
+def _between(value: float, limits: tuple[float, float]) -> float:
     low, high = limits
-    return float(smoothstep(np.array((probability - low) / (high - low))))
+    return float(smoothstep(np.array((value - low) / (high - low))))
