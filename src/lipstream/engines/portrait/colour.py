@@ -22,8 +22,9 @@ SKIN_WARMTH = 2.9
 """Red over blue of skin in white light: what a portrait's skin differs from it is the colour of its light."""
 FLESH = np.array([0.66, 0.72, 1.56])
 """Colour of a healthy tongue in white light, luma 1."""
-OF_LIPS = 0.35
-"""Part of its colour that a mouth's flesh takes from the portrait's lips."""
+OF_LIPS, OF_LIGHT = 0.35, 0.5
+"""Part of its colour that a mouth's flesh takes from the portrait's lips, and power of the light's warmth that the rest
+takes on: lips have it already."""
 TOOTH_LEVEL = 1.2
 """Luminance of fully lit teeth over that of the eye white, which lies in the shade of lid and brow."""
 DARK_SKIN = 0.30
@@ -86,7 +87,7 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
     darkest = float(np.percentile(linear(face_pixels(picture, landmarks)) @ LUMA, 1))
     dark = min(darkest, LIGHTEST_DARK * float(lip @ LUMA))
     tooth = np.clip(level * tint / (tint @ LUMA), 0, 0.9)
-    flesh = hue(OF_LIPS * hue(lip) + (1 - OF_LIPS) * FLESH * _light_of(max(warmth, 1.0)))
+    flesh = hue(OF_LIPS * hue(lip) + (1 - OF_LIPS) * FLESH * _light_of(max(warmth, 1.0) ** OF_LIGHT))
     return Palette(tooth, lip, flesh, dark, bright, _colourful(picture, landmarks), slope)
 
 
