@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
-from lipstream.engines.portrait.colour import LUMA, linear
+from lipstream.engines.portrait.colour import LUMA, face_pixels, linear
 from lipstream.engines.portrait.interior import Sheet
 from lipstream.engines.portrait.renderer import Renderer
 from lipstream.engines.portrait.rig import Rig, face_frame
 from lipstream.engines.portrait.style import MouthPose
+from lipstream.engines.portrait.teeth import separated
 from lipstream.engines.portrait.texture import estimate_blur, measure_texture
 from lipstream.face.finder import FaceFinder
 from tests.mouths import avatar_of, enlarged, frame_of, mouth, rig_of
@@ -112,10 +113,10 @@ def test_teeth_get_brighter_as_the_mouth_opens_and_darker_towards_its_corners(cl
 
 def test_own_teeth_stay_with_the_skull_and_darken_with_the_gap(smile: Rig) -> None:
     assert smile.interior.own_teeth
-    narrow, wide = mouth(0.09), mouth(0.22)
+    narrow, wide = mouth(0.04, 0.0, 0.05), mouth(0.17, 0.0, 0.05)
     both = upper_teeth(smile, narrow) & upper_teeth(smile, wide)
     rows, columns = np.nonzero(both)
-    assert len(rows) > 150
+    assert len(rows) > 300
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
     half, full = (drawn(smile, pose)[box].mean(axis=2) * both[box] for pose in (narrow, wide))
     assert half.sum() < 0.97 * full.sum()
@@ -131,13 +132,59 @@ def test_the_tongue_comes_up_behind_the_teeth(closed: Rig) -> None:
     weights = mouth(0.15).weights
     down, half, up = (MouthPose(weights, 0.15, 0.0, raised) for raised in (0.0, 0.5, 1.0))
     below = opening(closed, down) & ~of_sheet(closed, closed.interior.upper) & (np.abs(along(closed)) < 0.2)
-    light = [float((linear(drawn(closed, pose)) @ LUMA)[below].mean()) for pose in (down, half, up)]
-    assert light[0] < light[1] < light[2]
+    frames = [linear(drawn(closed, pose)) for pose in (down, half, up)]
+    covered = [below & (np.abs(frame - frames[0]).max(axis=2) > 0.02) for frame in frames]
+    assert 0 < np.count_nonzero(covered[1]) < np.count_nonzero(covered[2])
+    dark = covered[2] & (frames[0] @ LUMA < np.median((frames[0] @ LUMA)[below]))
+    light = [float((frame @ LUMA)[dark].mean()) for frame in frames]
     assert light[2] > 1.2 * light[0]
-    tongue = linear(drawn(closed, up))[below].mean(axis=0)
+    tongue = frames[2][covered[2]].mean(axis=0)
     assert tongue[2] > 1.5 * tongue[1]  # flesh, not teeth
     teeth = upper_teeth(closed, down) & (np.abs(along(closed)) < 0.2)
     np.testing.assert_allclose(drawn(closed, up)[teeth].mean(), drawn(closed, down)[teeth].mean(), rtol=0.05)
+
+
+def test_the_tongue_lies_behind_wide_open_lips(closed: Rig) -> None:
+    pose = mouth(0.22)
+    light = linear(drawn(closed, pose))
+    shown = opening(closed, pose) & ~of_sheet(closed, closed.interior.upper)
+    place, rows = np.abs(along(closed)), np.arange(len(shown))[:, None]
+    middle, side = shown & (place < 0.2), shown & (place > 0.55) & (place < 0.75)
+    above_lower_teeth = rows < np.median(np.nonzero(middle)[0])
+    tongue, dark = (light[part & above_lower_teeth].mean(axis=0) for part in (middle, side))
+    assert tongue @ LUMA > 1.5 * (dark @ LUMA)
+    assert tongue[2] > 1.6 * tongue[1]
+    assert dark[2] > 1.3 * dark[1]
+
+
+@pytest.mark.parametrize("fading", [0.0, 0.45])
+def test_the_dark_of_the_mouth_is_as_dark_as_the_face(fading: float, serious: Pixels, finder: FaceFinder) -> None:
+    faded = np.round(serious * (1 - fading) + 255 * fading * 0.8).astype(np.uint8)
+    avatar = avatar_of(faded, finder)
+    rig, pose = rig_of(avatar), mouth(0.22)
+    darkest = float(np.percentile(drawn(rig, pose)[opening(rig, pose)] @ LUMA, 3))
+    face = float(np.percentile(face_pixels(faded, avatar.face.landmarks[:, :2].astype(np.float64)) @ LUMA, 1))
+    assert 0.75 * face < darkest < face + 25
+
+
+def test_teeth_do_not_flash(closed: Rig, smile: Rig) -> None:
+    for rig in (closed, smile):
+        poses = [mouth(gap) for gap in np.arange(0.03, 0.2, 0.006)]
+        frames = [drawn(rig, pose) @ LUMA for pose in poses]
+        shown = [opening(rig, pose) for pose in poses]
+        changes = [np.abs(frames[i + 1] - frames[i])[shown[i] & shown[i + 1]].mean() for i in range(len(poses) - 1)]
+        assert max(changes) < 10
+
+
+def test_teeth_are_set_off_by_darker_gaps_alone() -> None:
+    row = np.full((20, 60, 4), 0.5, np.float32)
+    row[..., 3] = 1
+    np.testing.assert_allclose(separated(row, 4.0), row, atol=1e-6)
+    row[:, 29:31, :3] = 0.4
+    after = separated(row, 4.0)
+    assert after[10, 29, 0] < 0.36
+    assert after[..., :3].max() < 0.52
+    np.testing.assert_array_equal(after[..., 3], row[..., 3])
 
 
 def test_for_f_the_upper_teeth_cover_the_lower_lip(closed: Rig) -> None:
@@ -152,7 +199,7 @@ def test_for_f_the_upper_teeth_cover_the_lower_lip(closed: Rig) -> None:
     assert before[2] / before[1] > after[2] / after[1] * 1.1  # red lips before, pale teeth now
     under = np.roll(teeth, round(0.02 * closed.scale), 0) & ~teeth & middle & ~inside
     shaded, lit = (drawn(closed, pose)[under].astype(float).mean() for pose in (bite, unbitten))
-    assert shaded < 0.985 * lit
+    assert shaded < 0.93 * lit
 
 
 @pytest.mark.parametrize("colours", [1, 3], ids=["grey grain", "coloured grain"])

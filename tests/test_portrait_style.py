@@ -15,6 +15,8 @@ from lipstream.engines.portrait.style import (
     BITE_GAP_IOD,
     EXAGGERATION,
     PRESSED_GAP_IOD,
+    TONGUE_GAP_IOD,
+    TONGUE_WIDENS,
     WIDEST_GAP_IOD,
     MouthPose,
     Style,
@@ -84,6 +86,23 @@ def test_teeth_on_the_lip_part_the_lips_a_little() -> None:
     pose = Style(plain_basis(), face()).pose(np.array([0.08, 0, 0], np.float32), 0.0, 1.0, 0.0, 1.0)
     assert pose.bite == 1
     assert gaps(pose)[4] == pytest.approx(BITE_GAP_IOD, abs=0.015)
+
+
+def test_for_f_the_lower_lip_is_rolled_in() -> None:
+    points, vectors = motion_vectors(plain_basis())
+    pose = Style(plain_basis(), face()).pose(np.array([0.02, 0, 0], np.float32), 0.0, 1.0, 0.0, 1.0)
+    moved = dict(zip(points.tolist(), np.einsum("k,kpd->pd", pose.weights, vectors)[:, 1], strict=True))
+    assert moved[mesh.INNER_LOWER_LIP[5]] - moved[mesh.OUTER_LOWER_LIP[5]] > 0.06
+
+
+@given(opening=st.floats(0, 0.3), tongue=st.floats(0, 1))
+def test_a_raised_tongue_parts_lips_that_would_hide_it(opening: float, tongue: float) -> None:
+    style, motion = Style(plain_basis(), face()), np.array([opening, 0, 0], np.float32)
+    usual, raised = (style.pose(motion, 0.0, 0.0, each, 1.0) for each in (0.0, tongue))
+    assert usual.gap - 1e-6 <= raised.gap <= max(usual.gap, min(TONGUE_GAP_IOD, TONGUE_WIDENS * usual.gap)) + 1e-6
+    assert (gaps(raised) >= gaps(usual) - 1e-4).all()
+    if tongue == 1 and usual.gap > TONGUE_GAP_IOD / TONGUE_WIDENS:
+        assert raised.gap >= TONGUE_GAP_IOD - 1e-6
 
 
 def test_small_and_turned_mouths_move_less() -> None:

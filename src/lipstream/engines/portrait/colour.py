@@ -20,12 +20,19 @@ ENAMEL = np.array([0.70, 0.97, 1.16])
 """Colour of teeth between red lips in white light, luma 1."""
 SKIN_WARMTH = 2.9
 """Red over blue of skin in white light: what a portrait's skin differs from it is the colour of its light."""
+FLESH = np.array([0.66, 0.72, 1.56])
+"""Colour of a healthy tongue in white light, luma 1."""
+OF_LIPS, OF_LIGHT = 0.35, 0.5
+"""Part of its colour that a mouth's flesh takes from the portrait's lips, and power of the light's warmth that the rest
+takes on: lips have it already."""
 TOOTH_LEVEL = 1.2
 """Luminance of fully lit teeth over that of the eye white, which lies in the shade of lid and brow."""
 DARK_SKIN = 0.30
 """Luminance of skin below which eyes may be brighter than it and be believed: teeth do not darken with the skin."""
 COLOURED = 8.0
 """CIELAB chroma of skin from which on a picture is a coloured one."""
+LIGHTEST_DARK = 0.5
+"""The dark of a mouth is at most so bright over its lips."""
 LIP_POINTS = (85, 16, 315, 86, 316, 15)
 LEFT_CHEEK, RIGHT_CHEEK = (50, 36, 205, 187), (280, 266, 425, 411)
 
@@ -38,6 +45,10 @@ class Palette:
     """(3,) fully lit enamel."""
     lip: Values
     """(3,) the lower lip."""
+    flesh: Values
+    """(3,) colour of tongue and palate at luma 1."""
+    dark: float
+    """Luminance that a hundredth of the face is below: the mouth is hardly darker, in faded pictures too."""
     skin: float
     """Luminance of the brighter cheek."""
     colourful: float
@@ -66,14 +77,33 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
     brightest = max(1.0, min(1.8, DARK_SKIN / max(bright, 1e-3)))
     level = TOOTH_LEVEL * float(np.clip(eye @ LUMA, 0.75 * bright, brightest * bright))
     warmth = skin[2] / max(skin[0], 1e-3) / SKIN_WARMTH
-    tint = 0.75 * ENAMEL * np.array([warmth**-0.45, 1.0, warmth**0.15]) + 0.25 * eye / max(eye @ LUMA, 1e-3)
+    tint = 0.75 * ENAMEL * _light_of(warmth) + 0.25 * hue(eye)
     lip = np.median(_colours_at(picture, landmarks[list(LIP_POINTS)], frame), axis=0)
     left, right = (
         float(np.median(_colours_at(picture, landmarks[list(side)], frame) @ LUMA))
         for side in (LEFT_CHEEK, RIGHT_CHEEK)
     )
     slope = 2 * float(np.clip((right - left) / max(right + left, 1e-3), -0.6, 0.6))
-    return Palette(np.clip(level * tint / (tint @ LUMA), 0, 0.9), lip, bright, _colourful(picture, landmarks), slope)
+    darkest = float(np.percentile(linear(face_pixels(picture, landmarks)) @ LUMA, 1))
+    dark = min(darkest, LIGHTEST_DARK * float(lip @ LUMA))
+    tooth = np.clip(level * tint / (tint @ LUMA), 0, 0.9)
+    flesh = hue(OF_LIPS * hue(lip) + (1 - OF_LIPS) * FLESH * _light_of(max(warmth, 1.0) ** OF_LIGHT))
+    return Palette(tooth, lip, flesh, dark, bright, _colourful(picture, landmarks), slope)
+
+
+def _light_of(warmth: float) -> Values:
+    """(3,) BGR of the light in which skin is ``warmth`` times as red over blue as usual, as the mouth shows it."""
+    return np.array([warmth**-0.45, 1.0, warmth**0.35])
+
+
+def face_pixels(picture: Pixels, landmarks: Points) -> Pixels:
+    """What is inside the outline of mesh ``landmarks`` (468, 2), (n, 3) BGR."""
+    low = np.maximum(np.floor(landmarks.min(axis=0)).astype(int), 0)
+    high = np.ceil(landmarks.max(axis=0)).astype(int) + 1
+    face = picture[low[1] : high[1], low[0] : high[0]]
+    inside = np.zeros(face.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, np.round(cv2.convexHull((landmarks - low).astype(np.float32))).astype(np.int32), 1)
+    return face[inside > 0]
 
 
 def _colourful(picture: Pixels, landmarks: Points) -> float:

@@ -17,17 +17,18 @@ Part = tuple[int, int, int, int]
 
 SHADOW_IOD = 0.035
 """Width of the shadow that the lips throw on what is behind them, inter-ocular distances."""
-DIMMING, LEAST_LIGHT = 0.55, 0.25
-"""Power with which light falls as the lips close, and what of it is left at least."""
+FULL_LIGHT, DIMMING, LEAST_LIGHT = 0.95, 0.45, 0.32
+"""Light between lips that are wide apart, the power with which it falls as they close, and what of it is left at least;
+besides, the nearer the lips, the more of what is between them is in their shadow."""
 SHADOW_FLOOR = 0.35
 """Light that reaches everything between the lips, as a part of the full light."""
-BITE_LIGHT = 0.7
-"""The same for teeth that are before the lower lip."""
+BITE_LIT, BITE_LIGHT = 0.7, 0.6
+"""The same two, the light at least and that which reaches everything, for teeth that are before the lower lip."""
 REDDENING = np.array([0.22, 0.05, -0.14])
 """How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
-TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.040
-"""Tip of the tongue below the line of closed lips, IOD: behind the lower lip, moving with the jaw, when it is down; at
-the upper teeth's edges, standing with the skull, for l, n, t, th."""
+TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.008
+"""Tip of the tongue, IOD: below the line of closed lips, behind the lower lip, moving with the jaw, when it is down;
+above the upper teeth's edges, standing with the skull, for l, n, t, th."""
 _GRAIN_STRENGTH = np.round(255 * np.clip(0.45 + 0.55 * np.arange(256) / 140, 0, 1)).astype(np.uint8)
 """Strength of the grain, 0…255, on pixels of each brightness: less in the dark, as in photographs."""
 _NO_GRAIN = np.array([128.0, 128.0, 128.0, 0.0])
@@ -38,6 +39,10 @@ class Inside:
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
+        dark = rig.interior.dark.astype(np.float64)
+        levels = dark + np.arange(256)[:, None] * (255 - dark) / 255
+        self._not_darker = np.round(levels).astype(np.uint8)[None]
+        """(1, 256, 3) what brightnesses become in a picture whose dark is not black."""
 
     def draw(self, opening: Pixels, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
         """The inside's pixels in a part of the block, (height, width, 3) BGR.
@@ -58,10 +63,11 @@ class Inside:
         opened_x, opened_y = (float(d) for d in pose.weights @ self._rig.jaw)
         jaw_x, jaw_y = skull_x + opened_x, skull_y + opened_y
         inside = shifted(interior.floor, part, jaw_x, jaw_y)
-        if pose.tongue > 0:
-            hidden, up = jaw_y + TONGUE_HIDDEN * self._rig.scale, skull_y + TONGUE_UP * self._rig.scale
-            inside = _covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
         inside = _covered(inside, interior.lower, part, jaw_x, jaw_y)
+        if pose.tongue > 0:
+            hidden = jaw_y + TONGUE_HIDDEN * self._rig.scale
+            up = skull_y + (interior.upper_edge - TONGUE_UP) * self._rig.scale
+            inside = _covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
         return _covered(inside, interior.upper, part, skull_x, skull_y)
 
     def _of_skull(self, sway: tuple[float, float]) -> tuple[float, float]:
@@ -74,13 +80,13 @@ class Inside:
         reddened = 1 + self._rig.interior.redness * REDDENING
         tables = np.round(255 * level[:, None] ** reddened).astype(np.uint8)
         light = cv2.merge([cv2.LUT(shadow, table) for table in tables.T.copy()])
-        return pixels(cv2.multiply(inside, light, scale=1 / 255))
+        return pixels(cv2.LUT(cv2.multiply(inside, light, scale=1 / 255), self._not_darker))
 
     def _light(self, pose: MouthPose) -> float:
         """Factor on gamma-encoded light for how far the lips are apart."""
         linear = float(np.clip((max(pose.gap, 0.0) / self._rig.interior.full_gap) ** DIMMING, LEAST_LIGHT, 1.0))
-        linear += pose.bite * max(0.0, 0.8 - linear)
-        return float(linear ** (1 / GAMMA))
+        linear += pose.bite * max(0.0, BITE_LIT - linear)
+        return float((FULL_LIGHT * linear) ** (1 / GAMMA))
 
     def _grained(self, inside: Pixels, part: Part, sway: tuple[float, float]) -> Pixels:
         """With the portrait's grain, moved by whole pixels: between them it would fade."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from lipstream.engines.portrait import teeth
 from lipstream.engines.portrait.arch import DentalArch
-from lipstream.engines.portrait.colour import Palette, Pixels, Values, encoded, hue
+from lipstream.engines.portrait.colour import LUMA, Palette, Pixels, Values, encoded, hue
 from lipstream.engines.portrait.fields import Frame, Points
 from lipstream.engines.portrait.lighting import Light
 from lipstream.engines.portrait.lips import LipLine
@@ -26,24 +26,29 @@ from lipstream.face.pose import Pose
 
 TEETH_SHARE = 0.9
 """Part of the way from the middle of the mouth to a corner that teeth reach, also on a turned head's far side."""
-UPPER_EDGE, LOWER_EDGE = 0.045, 0.018
+UPPER_EDGE, LOWER_EDGE = 0.045, 0.004
 """Incisal edges of the upper and lower teeth below the line of closed lips, IOD; the upper ones overlap the lower."""
 OWN_EDGE = 0.035
 """The same of a portrait's own upper teeth, at least: lips that close from a laugh meet further down."""
 SMILE_ARC = 0.05
 """Rise of the upper edges towards the back, IOD per radian² of the arch."""
-LOWER_LIGHT = 0.80
-"""Light on the lower teeth over that on the upper ones."""
+LOWER_LIGHT, LOWER_FALLOFF = 0.75, np.array([4.4, 4.1, 3.6])
+"""Light on the lower teeth over that on the upper ones, and how much faster blue, green and red
+of it fall towards the corners."""
 TOWARDS_CORNERS = 0.72
 """How fast the light falls towards the corners of the mouth: exp(-this · u²), u = 1 at the corner."""
-TONGUE_AT_REST = -0.065
+TONGUE_AT_REST = -0.085
 """Top of the tongue below the line of closed lips, IOD: it lies on the lower teeth."""
+OWN_FALLOFF = 0.5
+"""The same of a portrait's own upper teeth: in its smile they have some of it already."""
 FULL_GAP, LEAST_FULL_GAP = 0.16, 0.10
 """Lips this far apart (IOD) let enough light in for teeth to look as bright as in a smile; on portraits that show
 their own it is as far as there, but the second at least."""
-CAVITY, DEEPENED = 0.05, 0.7
-"""Luminance of the back of the mouth over that of the lips, and how much of their colour the light takes on once more
-as it goes to and fro."""
+CAVITY, DEEPENED = 0.05, 1.6
+"""Luminance of the back of the mouth over that of the lips, and power of flesh's colour that it has."""
+DARKEST, DARK_RED = 0.6, 1.4
+"""Luminance of the darkest in the mouth over that of the darkest of the face, and power of flesh's colour that it
+has."""
 MARGINS = 0.15, 0.35, 0.50
 """Room beside, above and below the lips' line, IOD."""
 SHARPEST, SOFTEST = 0.003, 0.035
@@ -80,10 +85,14 @@ class Interior:
     """(height, width, 3) what the portrait's own grain adds, 128 = nothing; stands still. Its own teeth have theirs."""
     full_gap: float
     """Distance between the lips, IOD, that lets the full light in."""
+    upper_edge: float
+    """Edges of the upper front teeth below the line of closed lips, IOD."""
     own_teeth: bool
     """Whether ``upper`` shows the portrait's own teeth."""
     redness: float
     """0…1: how much redder the mouth gets as it gets darker; none in a black-and-white picture."""
+    dark: Pixels
+    """(3,) BGR of the mouth where no light gets."""
 
 
 def paint_interior(
@@ -119,14 +128,17 @@ def paint_interior(
     raised = _dimmed(raised_tongue(u, v, palette, light, soft, frame.scale), falloff)
     arc, turn = arch.at(u)
     relief = arch.lit(teeth.carve_row(teeth.LOWER), tooth, light, upright=False)
-    lower = _dimmed(teeth.sample_row(relief, arc, LOWER_EDGE - v, soft), LOWER_LIGHT * falloff)
+    lower = _dimmed(teeth.sample_row(relief, arc, LOWER_EDGE - v, soft), LOWER_LIGHT * falloff**LOWER_FALLOFF)
     if own is not None and own.lower is not None:
         below = float(v[own.lower_edge[1], own.lower_edge[0]])
         lower = _over(lower, _moved(own.lower, (LOWER_EDGE - below) * frame.scale * frame.down))
     if own is not None and own.layer is not None:
         below = float(v[own.edge[1], own.edge[0]])
-        upper = _moved(own.layer, max(0.0, OWN_EDGE - below) * frame.scale * frame.down)
+        edge = max(OWN_EDGE, below)
+        upper = teeth.separated(own.layer, teeth.SURROUNDINGS_IOD * frame.scale)
+        upper = _moved(_dimmed(upper, falloff**OWN_FALLOFF), (edge - below) * frame.scale * frame.down)
     else:
+        edge = UPPER_EDGE
         relief = arch.lit(teeth.carve_row(teeth.UPPER), tooth, light, upright=True)
         upper = _dimmed(teeth.sample_row(relief, arc, v - UPPER_EDGE + SMILE_ARC * turn**2, soft), falloff)
     return Interior(
@@ -138,8 +150,10 @@ def paint_interior(
         _sheet(upper, palette),
         _grain(texture, upper if own is not None and own.layer is not None else None, palette, area),
         full_gap=FULL_GAP + trust * (max(shown, LEAST_FULL_GAP) - FULL_GAP),
+        upper_edge=edge,
         own_teeth=own is not None and own.layer is not None,
         redness=palette.colourful,
+        dark=_dark(palette),
     )
 
 
@@ -165,8 +179,13 @@ def _mouth_axes(rest: Points, frame: Frame, area: Lattice) -> tuple[Values, Valu
 def _cavity(u: Values, v: Values, palette: Palette, falloff: Values) -> Floats:
     """Floor and back of the mouth: dark, warm, darker towards the top."""
     depth = np.clip(0.5 + v / 0.35, 0.25, 1.2)[..., None] * np.ones_like(u)[..., None] * falloff
-    colour = CAVITY * palette.lip * hue(palette.lip) ** DEEPENED
+    colour = CAVITY * float(palette.lip @ LUMA) * palette.flesh**DEEPENED
     return np.concatenate([colour * depth, np.ones_like(depth)], axis=2).astype(np.float32)
+
+
+def _dark(palette: Palette) -> Pixels:
+    """(3,) BGR of the mouth where no light gets: about as dark as the face, and warm, as lips and tongue are."""
+    return encoded(palette.tinted(DARKEST * palette.dark * hue(palette.flesh**DARK_RED)))
 
 
 def _moved(layer: Floats, motion: Values) -> Floats:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipstream.engines.portrait.colour import face_pixels
 from lipstream.engines.portrait.fields import FieldOperators, Frame, Points
 from lipstream.engines.portrait.lips import LipLine, from_corners
 from lipstream.engines.portrait.warp import (
@@ -136,12 +137,8 @@ def seam_darkness(picture: Pixels, points: Points, colourful: float) -> NDArray[
 
     ``points`` (468, 2) are the mesh's; ``colourful`` is 0 for a black-and-white picture, 1 for a coloured one.
     """
-    low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
-    high = np.ceil(points.max(axis=0)).astype(int) + 1
-    grey = cv2.cvtColor(picture[low[1] : high[1], low[0] : high[0]], cv2.COLOR_BGR2GRAY)
-    inside = np.zeros(grey.shape, np.uint8)
-    cv2.fillConvexPoly(inside, np.round(cv2.convexHull((points - low).astype(np.float32))).astype(np.int32), 1)
-    darkest, usual = np.percentile(grey[inside > 0], [1, 50])
+    grey = cv2.cvtColor(face_pixels(picture, points)[None], cv2.COLOR_BGR2GRAY)
+    darkest, usual = np.percentile(grey, [1, 50])
     contrast = float(np.clip((1 - darkest / max(usual, 1)) / USUAL_CONTRAST, 0, 1))
     darkness: NDArray[np.float64] = contrast * (1 + colourful * SEAM_COLOUR)
     return darkness

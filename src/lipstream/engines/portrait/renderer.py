@@ -19,8 +19,10 @@ GUARD_IOD = 0.03
 """How far beyond the lips' edges the interior may show (through soft edges), IOD."""
 BITE_REACH_IOD, BITE_INSET_IOD = 0.035, 0.14
 """How far beyond the lower lip's edge the upper teeth may show on it for f and v, and how far from the corners, IOD."""
-BITE_SHADOW, BITE_SHADOW_IOD = 0.32, 0.015
+BITE_SHADOW, BITE_SHADOW_IOD = 0.45, 0.018
 """Darkness of the shadow they throw on it, and how far it reaches, IOD."""
+BITE_SHADOW_COLOUR = np.array([0.20, 0.10, -0.25])
+"""What that shadow takes more from blue, green and red; a wet lip's highlight would turn blue in it."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ class Renderer:
         teeth = self._inside.upper_teeth(part, sway.mouth)
         teeth = pixels(cv2.multiply(teeth, guard, scale=pose.bite / 255))
         shadow = cv2.blur(shifted(teeth, here, 0, drop), (2 * drop + 1, 2 * drop + 1))
-        mouth[...] = masked(mouth, pixels(cv2.convertScaleAbs(shadow, alpha=-BITE_SHADOW, beta=255)))
+        dark = BITE_SHADOW * (1 + self._rig.interior.redness * BITE_SHADOW_COLOUR)
+        light = cv2.merge([cv2.convertScaleAbs(shadow, alpha=-strength, beta=255) for strength in (*dark, 0.0)])
+        mouth[...] = cv2.multiply(mouth, light, scale=1 / 255)
         return teeth
 
 

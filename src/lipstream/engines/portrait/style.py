@@ -29,10 +29,16 @@ BITING = (0.15, 0.40)
 """The same for teeth on the lower lip."""
 SPEAKING = (0.30, 0.60)
 """Below the first probability that somebody speaks the mouth rests and stands still; from the second on it is free."""
-BITE_LOWER_IOD, BITE_UPPER_IOD = 0.020, 0.026
+BITE_LOWER_IOD, BITE_UPPER_IOD = 0.022, 0.020
 """For f and v the lower lip comes down from the closed line by the first, the upper lip goes up by the second, IOD: the
 teeth show and reach over the lower lip."""
+TUCKED_IOD = 0.050
+"""How far the lower lip's outer edge goes up as the lip is rolled in under the teeth, IOD."""
 BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
+TONGUE_GAP_IOD, TONGUE_WIDENS = 0.105, 1.4
+"""Lips part up to the first, IOD, for a raised tongue, or it would not be seen, but by no more than this factor."""
+TONGUE_PARTS = (0.03, 0.07)
+"""Only lips that are further apart than the first do so, from the second on fully: others are about to close, IOD."""
 ROUNDING = (0.010, 0.060)
 """Mouths narrower than at rest by the first are rounded a little, by the second fully, IOD. The measured motion
 purses lips less than people expect to see, because the training's speaker hardly does."""
@@ -92,8 +98,13 @@ class Style:
         if gap < PRESSED_GAP_IOD:
             motion = motion - np.float32(1 - PRESSED_GAP_IOD / gap) * (self._closing @ motion)
             gap = PRESSED_GAP_IOD
+        raised = awake * tongue * (1 - touch)
+        if 0 < gap < TONGUE_GAP_IOD:
+            widened = raised * _between(gap, TONGUE_PARTS) * (min(TONGUE_GAP_IOD / gap, TONGUE_WIDENS) - 1)
+            motion = motion + np.float32(widened) * (self._closing @ motion)
+            gap *= 1 + widened
         weights = np.append(motion, np.array([bite, rounded], np.float32))
-        return MouthPose(weights, gap + bite * BITE_GAP_IOD, bite, awake * tongue * (1 - touch))
+        return MouthPose(weights, gap + bite * BITE_GAP_IOD, bite, raised)
 
     def _roundness(self, coefficients: Floats) -> float:
         """0…1: how much lips are pursed beyond what an opening jaw draws in."""
@@ -110,13 +121,13 @@ def motion_vectors(basis: MotionBasis) -> tuple[NDArray[np.int64], Floats]:
 
 
 def _bite(points: NDArray[np.int64]) -> Floats:
-    """Lips for f and v: parted a little in the middle, the lower lip drawn in."""
+    """Lips for f and v: parted a little in the middle, the lower lip rolled in, so that less of it shows."""
     vector = np.zeros((len(points), 3), np.float32)
     x = canonical_face()[points, 0]
     middle = np.clip(1 - (x / 0.33) ** 2, 0, 1)
     for lips, shift in (
         (mesh.INNER_LOWER_LIP, BITE_LOWER_IOD),
-        (mesh.OUTER_LOWER_LIP, -0.4 * BITE_LOWER_IOD),
+        (mesh.OUTER_LOWER_LIP, -TUCKED_IOD),
         (mesh.INNER_UPPER_LIP, -BITE_UPPER_IOD),
         (mesh.OUTER_UPPER_LIP, -0.7 * BITE_UPPER_IOD),
     ):
@@ -185,6 +196,6 @@ def _limit(gap: float) -> float:
     return (WIDE_GAP_IOD + room * float(np.tanh((gap - WIDE_GAP_IOD) / room))) / gap
 
 
-def _between(probability: float, limits: tuple[float, float]) -> float:
+def _between(value: float, limits: tuple[float, float]) -> float:
     low, high = limits
-    return float(smoothstep(np.array((probability - low) / (high - low))))
+    return float(smoothstep(np.array((value - low) / (high - low))))

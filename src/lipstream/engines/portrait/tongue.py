@@ -11,19 +11,17 @@ from lipstream.engines.portrait.colour import LUMA, Palette, Values, hue
 from lipstream.engines.portrait.lighting import Light
 from lipstream.engines.portrait.warp import Floats, smoothstep
 
-FLESH = np.array([0.66, 0.72, 1.56])
-"""Colour of a healthy tongue in white light, luma 1; a third of it is taken from the portrait's lips."""
-FLESH_LEVEL = 0.55
+FLESH_LEVEL = 0.45
 """Luminance of a tongue in full light over that of enamel."""
 RESTING_HALF_WIDTH, RAISED_HALF_WIDTH = 0.28, 0.19
 """Half the width of what is seen of a tongue, IOD."""
-RESTING_DEPTH, RAISED_DEPTH = 0.17, 0.09
+RESTING_DEPTH, RAISED_DEPTH = 0.12, 0.09
 """Height in the picture over which a tongue's surface turns from facing up to facing the viewer, IOD."""
-DEEPENED = 1.3
+DEEPENED = 1.6
 """Power of that colour: light between tongue and palate takes it on more than once."""
 REDDENED = np.array([1.10, 1.03, 0.88])
 """Powers with which blue, green and red fall where less light gets."""
-GLOSS = 0.40
+GLOSS = 0.22
 """How brightly it glints beside enamel."""
 NEARER = 1.35
 """Light on a raised tongue, whose tip is close to the lips, over that on a resting one."""
@@ -59,7 +57,7 @@ def resting_tongue(u: Values, v: Values, palette: Palette, light: Light, soft: f
     depth = v - 0.10 * (np.abs(u) / 0.24) ** 2.4 - 0.008 * groove
     turn = np.radians(78) * (1 - np.clip(depth / RESTING_DEPTH, 0, 1.4))
     tilt = np.radians(45) * np.clip(u / RESTING_HALF_WIDTH, -1, 1) - 0.35 * u / 0.022 * groove
-    reached = (0.18 + 0.82 * smoothstep(depth / (0.95 * RESTING_DEPTH))) * (1 - 0.22 * groove)
+    reached = (0.25 + 0.75 * smoothstep(depth / (0.95 * RESTING_DEPTH))) * (1 - 0.22 * groove)
     return _lit(_Surface(depth, tilt, turn, reached, RESTING_HALF_WIDTH, 0.03), u, palette, light, soft, scale)
 
 
@@ -70,7 +68,7 @@ def raised_tongue(u: Values, v: Values, palette: Palette, light: Light, soft: fl
     tilt = np.radians(65) * np.clip(u / RAISED_HALF_WIDTH, -1, 1)
     under = smoothstep((depth - 0.35 * RAISED_DEPTH) / RAISED_DEPTH)
     frenulum = np.exp(-((u / 0.012) ** 2)) * under
-    reached = NEARER * (0.75 + 0.25 * smoothstep(depth / 0.03)) * (1 - 0.5 * under) * (1 + 0.25 * frenulum)
+    reached = NEARER * (0.45 + 0.55 * smoothstep(depth / 0.035)) * (1 - 0.5 * under) * (1 + 0.25 * frenulum)
     return _lit(_Surface(depth, tilt, turn, reached, RAISED_HALF_WIDTH, 0.014), u, palette, light, soft, scale)
 
 
@@ -80,8 +78,7 @@ def _lit(surface: _Surface, u: Values, palette: Palette, light: Light, soft: flo
     across, out = np.sin(tilt) * np.cos(turn), -np.cos(tilt) * np.cos(turn)
     normal = np.dstack([across + rough[0], -np.sin(turn) + rough[1], out])
     normal /= np.linalg.norm(normal, axis=2, keepdims=True)
-    flesh = (0.35 * hue(palette.lip) + 0.65 * FLESH) ** DEEPENED
-    albedo = FLESH_LEVEL * float(palette.tooth @ LUMA) * hue(flesh) * np.ones_like(normal)
+    albedo = FLESH_LEVEL * float(palette.tooth @ LUMA) * hue(palette.flesh**DEEPENED) * np.ones_like(normal)
     colour = light.on(albedo, normal, np.full(depth.shape, GLOSS)) * surface.reached[..., None] ** REDDENED
     inside = np.clip(depth / surface.fading, 0, 1) * np.clip((surface.half_width - np.abs(u)) / 0.04, 0, 1)
     layer = np.dstack([colour * inside[..., None], inside]).astype(np.float32)
