@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -70,6 +71,25 @@ def test_what_cannot_be_used_is_not_kept(library: AvatarLibrary) -> None:
 def test_it_is_all_there_after_a_restart(tmp_path: Path) -> None:
     record, _ = AvatarLibrary(tmp_path, 2**20).add(b"picture", look)
     assert AvatarLibrary(tmp_path, 2**20).get(record.id) == record
+
+
+def test_records_of_before_clips_and_chosen_faces_are_read(tmp_path: Path) -> None:
+    library = AvatarLibrary(tmp_path, 2**20)
+    record, _ = library.add(b"picture", look)
+    facts = tmp_path / record.id / "avatar.json"
+    new = {"kind", "seconds", "face_index"}
+    facts.write_text(
+        json.dumps({name: fact for name, fact in json.loads(facts.read_text()).items() if name not in new})
+    )
+    assert library.get(record.id) == record
+    assert library.records() == [record]
+
+
+def test_the_same_file_as_the_other_kind_is_another_avatar(library: AvatarLibrary) -> None:
+    picture, _ = library.add(b"animation", look)
+    clip, new = library.add(b"animation", look, kind="video")
+    assert new
+    assert clip.id != picture.id
 
 
 def test_the_least_recently_used_is_forgotten_first(tmp_path: Path) -> None:

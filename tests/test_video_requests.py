@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from websockets.sync.client import connect as open_websocket
 
 from lipstream.client import Media, connect
@@ -151,6 +152,36 @@ def test_an_uploaded_clip_lives(server: LiveServer, clip: bytes) -> None:
     assert len(shown) > 20
     # Forth and back in 18 frames: after nine it is at its other end, all the time.
     assert min(np.abs(a - b).mean() for a, b in zip(shown[:-18:9], shown[9::9], strict=False)) > 2
+
+
+def test_an_animation_is_a_picture_and_a_clip(server: LiveServer, pictures: list[Pixels], clip: bytes) -> None:
+    first, *others = (Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])) for picture in pictures[:4])
+    gif = io.BytesIO()
+    first.save(gif, "GIF", save_all=True, append_images=others, duration=40)
+
+    def upload(field: str, file: bytes) -> tuple[int, str]:
+        answer = httpx.post(server.url("/v1/avatars"), files={field: file}, timeout=60)
+        fields = answer.json()
+        return answer.status_code, fields.get("kind") or fields["code"]
+
+    assert upload("image", gif.getvalue()) == (201, "image")
+    assert upload("video", gif.getvalue()) == (201, "video")
+    assert upload("image", gif.getvalue()) == (200, "image")
+    assert upload("video", clip)[1] == "video"
+    assert upload("image", clip) == (415, "not_an_image")
+
+
+def test_uploads_are_read_as_strictly_as_jobs(server: LiveServer, clip: bytes) -> None:
+    def upload(*parts: tuple[str, tuple[str | None, bytes]]) -> tuple[int, str]:
+        answer = httpx.post(server.url("/v1/avatars"), files=list(parts), timeout=60)
+        return answer.status_code, answer.json().get("code", "")
+
+    video, text = ("video", ("clip.mp4", clip)), ("video", (None, b"clip"))
+    assert upload(video, video) == (422, "bad_field")
+    assert upload(text) == (422, "bad_field")
+    assert upload(video, ("fps", (None, b"25"))) == (422, "unknown_field")
+    assert upload(video, ("face_index", (None, b"1.5"))) == (422, "bad_field")
+    assert upload(video, ("face_index", (None, b"null")))[1] == ""
 
 
 def test_the_command_line_tells_by_the_content(clip: bytes, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class AvatarRecord:
     """What is known of an uploaded picture or clip."""
 
     id: str
-    """Hash of the file and the choice of face, 32 hexadecimal digits."""
+    """Hash of the file, what it was uploaded as and the choice of face, 32 hexadecimal digits."""
     width: int
     """Pixels."""
     height: int
@@ -89,7 +89,7 @@ class AvatarRecord:
 
 
 class AvatarLibrary:
-    """Pictures on disk, ``capacity`` bytes of them; the least recently used go first. Blocking; thread-safe.
+    """Pictures and clips on disk, ``capacity`` bytes of them; the least recently used go first. Blocking; thread-safe.
 
     Several processes may share a directory.
     """
@@ -100,21 +100,21 @@ class AvatarLibrary:
         self._lock = threading.Lock()
 
     def add(
-        self, image: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None
+        self, data: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None, kind: Kind = "image"
     ) -> tuple[AvatarRecord, bool]:
-        """Keep a picture file; gives its record, and whether it is new.
+        """Keep a picture's or a clip's file; gives its record, and whether it is new.
 
-        ``look`` decodes it and finds the face with ``face_index``, only if it is new; what it raises is raised.
-        The same picture with another index is another avatar.
+        ``look`` decodes it as ``kind`` and finds the face with ``face_index``, only if it is new; what it raises is
+        raised. The same file with another index, or as the other kind (an animated GIF is both), is another avatar.
         """
-        name = _name(image, face_index)
+        name = _name(data, face_index, kind)
         if self._has(name):
             self._touch(name)
             return self._record(name), False
-        avatar = look(image)
+        avatar = look(data)
         record = _describe(name, avatar, face_index)
         with self._lock:
-            self._write(record, image, _thumbnail(avatar))
+            self._write(record, data, _thumbnail(avatar))
             self._forget(keep=name)
         return record, True
 
@@ -162,12 +162,12 @@ class AvatarLibrary:
         facts |= {"face": Box(**facts["face"]), "pose": Direction(**facts["pose"])}
         return AvatarRecord(**{**facts, "warnings": tuple(facts["warnings"])})
 
-    def _write(self, record: AvatarRecord, image: bytes, thumbnail: bytes) -> None:
+    def _write(self, record: AvatarRecord, data: bytes, thumbnail: bytes) -> None:
         """All files, then the folder's name: nobody sees half an avatar."""
         self._directory.mkdir(parents=True, exist_ok=True)
         draft = self._directory / f".{record.id}-{uuid.uuid4().hex}"
         draft.mkdir()
-        (draft / _PICTURE).write_bytes(image)
+        (draft / _PICTURE).write_bytes(data)
         (draft / _THUMBNAIL).write_bytes(thumbnail)
         (draft / _FACTS).write_text(json.dumps(record.to_json()))
         try:
@@ -194,9 +194,9 @@ class AvatarLibrary:
         (self._directory / name / _FACTS).touch()
 
 
-def _name(image: bytes, face_index: int | None) -> str:
-    choice = b"" if face_index is None else f"face {face_index}".encode()
-    return hashlib.sha256(image + choice).hexdigest()[:_ID_LENGTH]
+def _name(data: bytes, face_index: int | None, kind: Kind) -> str:
+    choice = "" if face_index is None else f"face {face_index}"
+    return hashlib.sha256(data + choice.encode() + (b"video" if kind == "video" else b"")).hexdigest()[:_ID_LENGTH]
 
 
 def _describe(name: str, avatar: Avatar, face_index: int | None) -> AvatarRecord:

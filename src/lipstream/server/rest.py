@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -19,6 +20,7 @@ from lipstream.errors import BusyError, CancelledError, LipstreamError, RequestE
 from lipstream.job import Job, require_one
 from lipstream.server.limits import RETRY_SECONDS
 from lipstream.server.messages import (
+    Options,
     RenderOptions,
     check_image_bytes,
     check_video_bytes,
@@ -135,8 +137,8 @@ async def _disconnected(request: Request) -> None:
 async def _read_job(request: Request, settings: Settings) -> Job:
     form = await read_form(request, settings)
     try:
-        texts, files = _sort_parts(form)
-        options = read_fields(RenderOptions, {name: _value(name, text) for name, text in texts.items()})
+        texts, files = sort_parts(form, FILES, RenderOptions)
+        options = read_texts(RenderOptions, texts)
         require_one(image="image" in files, video="video" in files)
         if "audio" not in files:
             raise missing_field("audio", FILES["audio"])
@@ -209,9 +211,15 @@ class _Upload:
             await asyncio.wait_for(drain(), DISCARD_SECONDS)
 
 
-def _sort_parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:
-    """Text fields and files by name. A field without text or file counts as not sent: browsers send empty ones so."""
-    known = [*FILES, *RenderOptions.model_fields]
+def sort_parts(
+    form: FormData, contents: Mapping[str, str], options: type[BaseModel]
+) -> tuple[dict[str, str], dict[str, UploadFile]]:
+    """Text fields, which are those of ``options``, and files by name; ``contents`` says what is in which file.
+
+    A field without text or file counts as not sent: browsers send empty ones so. Raises :class:`RequestError`
+    (``unknown_field``, ``bad_field``).
+    """
+    known = [*contents, *options.model_fields]
     texts: dict[str, str] = {}
     files: dict[str, UploadFile] = {}
     for name, value in form.multi_items():
@@ -219,20 +227,25 @@ def _sort_parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:
             raise unknown_field(name, known)
         if name in texts or name in files:
             raise RequestError("bad_field", f'The field "{name}" is there more than once. Send each field once.')
-        if isinstance(value, str) and name in FILES:
-            raise RequestError("bad_field", f'The field "{name}" must be {FILES[name]}, not text.')
+        if isinstance(value, str) and name in contents:
+            raise RequestError("bad_field", f'The field "{name}" must be {contents[name]}, not text.')
         if isinstance(value, str):
             texts |= {name: value.strip()} if value.strip() else {}
-        elif name not in FILES:
+        elif name not in contents:
             raise RequestError("bad_field", f'The field "{name}" must be text, not a file.')
-        elif was_chosen(value):
+        elif _was_chosen(value):
             files[name] = value
     return texts, files
 
 
-def was_chosen(file: UploadFile) -> bool:
+def _was_chosen(file: UploadFile) -> bool:
     """Whether somebody meant to send it: for a file field that was left alone, browsers send an empty one."""
     return bool(file.filename or file.size)
+
+
+def read_texts(model: type[Options], texts: Mapping[str, str]) -> Options:
+    """A form's text fields, checked as :func:`read_fields` does."""
+    return read_fields(model, {name: _value(name, text) for name, text in texts.items()})
 
 
 def _value(name: str, text: str) -> object:
