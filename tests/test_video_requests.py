@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from websockets.sync.client import connect as open_websocket
 from lipstream.client import Media, connect
 from lipstream.config import Settings
 from tests.clips import Pixels, moving, video_bytes
-from tests.live_server import LiveServer, running_server
+from tests.live_server import LiveServer, running_server, wait_until
 from tests.media import noisy_vowels, wav_bytes
 
 SPEECH = wav_bytes(noisy_vowels(0.6), 16_000)
@@ -182,6 +183,19 @@ def test_uploads_are_read_as_strictly_as_jobs(server: LiveServer, clip: bytes) -
     assert upload(video, ("fps", (None, b"25"))) == (422, "unknown_field")
     assert upload(video, ("face_index", (None, b"1.5"))) == (422, "bad_field")
     assert upload(video, ("face_index", (None, b"null")))[1] == ""
+
+
+def test_an_uploader_that_leaves_stops_the_preparation(pictures: list[Pixels], tmp_path: Path) -> None:
+    long = video_bytes((pictures + pictures[::-1]) * 24, options={"crf": "30", "preset": "ultrafast"})
+    with running_server(Settings(avatar_dir=tmp_path)) as server:
+        request = httpx.Request("POST", server.url("/v1/avatars"), files={"video": long})
+        body = request.read()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+            connection.sendall(f"POST /v1/avatars HTTP/1.1\r\n{headers}\r\n".encode() + body)
+            wait_until(lambda: server.metric("lipstream_jobs_running") == 1, "the clip is being prepared")
+        wait_until(lambda: server.metric("lipstream_jobs_running") == 0, "its worker is free again")
+        assert server.get_json("/v1/avatars") == {"avatars": []}
 
 
 def test_the_command_line_tells_by_the_content(clip: bytes, tmp_path: Path) -> None:

@@ -199,9 +199,10 @@ class Studio:
         limit: SizeLimit,
         kind: Kind = "image",
         face_index: int | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Actor:
         """One within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
-        return self.actor(data, engine, limit=limit, kind=kind, face_index=face_index)
+        return self.actor(data, engine, limit=limit, kind=kind, face_index=face_index, cancelled=cancelled)
 
     def engine(self, name: EngineName = "auto") -> Engine:
         """The engine that ``name`` means here. Raises :class:`lipstream.errors.EngineError`."""

@@ -16,7 +16,7 @@ from lipstream.config import Settings
 from lipstream.job import require_one
 from lipstream.media.video import Kind
 from lipstream.server.messages import FaceIndex
-from lipstream.server.rest import check_file_size, read_form, read_texts, sort_parts
+from lipstream.server.rest import check_file_size, read_form, read_texts, sort_parts, while_connected
 from lipstream.server.service import Service
 
 _FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
@@ -47,7 +47,7 @@ def avatar_routes(service: Service) -> APIRouter:
             look = partial(studio.avatar, kind=kind, face_index=index, cancelled=cancelled)
             return service.avatars.add(data, look, index, kind)
 
-        record, new = await service.queue.run(keep)
+        record, new = await while_connected(request, service.queue.run(keep))
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
     # Plain functions run on Starlette's threads, where reading files holds nobody up.

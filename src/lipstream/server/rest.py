@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -31,6 +31,8 @@ from lipstream.server.messages import (
     unknown_field,
 )
 from lipstream.server.service import Meter, Service
+
+T = TypeVar("T")
 
 FILES = {
     "image": "the picture, as a file",
@@ -93,7 +95,7 @@ def rest_routes(service: Service) -> APIRouter:
     async def lipsync(request: Request) -> Response:
         try:
             job = await _read_job(request, service.settings)
-            mp4 = await _while_connected(request, service, job)
+            mp4 = await while_connected(request, service.render(job, Meter(), bytes))
         except LipstreamError as error:
             service.metrics.answered("http", error.code)
             return error_response(error)
@@ -114,19 +116,22 @@ def error_response(error: LipstreamError) -> JSONResponse:
     return JSONResponse(error_fields(error), status_code=status, headers=headers)
 
 
-async def _while_connected(request: Request, service: Service, job: Job) -> bytes:
-    """Render, and stop when the client leaves."""
-    rendering = asyncio.create_task(service.render(job, Meter(), bytes))
+async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
+    """Do ``work``, and cancel it when the client leaves; the request's body must have been read.
+
+    Raises :class:`CancelledError` then.
+    """
+    working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait([rendering, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if rendering.done():
-            return rendering.result()
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
         raise CancelledError
     finally:
-        rendering.cancel()
+        working.cancel()
         leaving.cancel()
-        await asyncio.gather(rendering, leaving, return_exceptions=True)
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:
