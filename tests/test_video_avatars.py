@@ -346,6 +346,17 @@ def test_limits_are_those_of_the_settings(store: ModelStore, clip_file: bytes) -
     assert caught.value.code == "video_too_long"
 
 
+def test_the_memory_of_a_clip_is_bounded(finder: FaceFinder, truth: Moving) -> None:
+    data = video_bytes(truth.pictures)
+    whole = load_footage(data, finder, LIMITS).footage
+    assert whole
+    exactly = replace(LIMITS, kept=whole.clip.nbytes)
+    assert load_footage(data, finder, exactly).footage
+    with pytest.raises(VideoError) as caught:
+        load_footage(data, finder, replace(exactly, kept=exactly.kept - 1))
+    assert caught.value.code == "video_too_large"
+
+
 def test_no_frame_with_a_face(studio: Studio) -> None:
     with pytest.raises(FaceError) as caught:
         studio.avatar(video_bytes([soft_noise(96, 64)] * 5), kind="video")

@@ -131,7 +131,10 @@ class Studio:
         if kind == "image":
             avatar = self._still(data, limit, face_index)
         elif face_index is None:
-            limits = VideoLimits(self._settings.max_video_pixels, self._settings.max_video_seconds)
+            settings = self._settings
+            limits = VideoLimits(
+                settings.max_video_pixels, settings.max_video_seconds, settings.max_video_memory_mb * MIB
+            )
             avatar = load_footage(data, self._finder, limits, limit, cancelled)
         else:
             raise RequestError(
