@@ -10,6 +10,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,9 @@ class AvatarLibrary:
         """
         name = _name(data, face_index, kind)
         if self._has(name):
-            self._touch(name)
-            return self._record(name), False
+            with suppress(SessionError):  # forgotten in this moment: then it is new
+                self._touch(name)
+                return self._record(name), False
         avatar = look(data)
         record = _describe(name, avatar, face_index)
         with self._lock:
@@ -125,7 +127,11 @@ class AvatarLibrary:
 
     def records(self) -> list[AvatarRecord]:
         """All of them, the most recently used first."""
-        return [self._record(path.name) for path in sorted(self._folders(), key=_used, reverse=True)]
+        records = []
+        for path in sorted(self._folders(), key=_used, reverse=True):
+            with suppress(SessionError):  # forgotten in this moment
+                records.append(self._record(path.name))
+        return records
 
     def picture(self, name: str) -> bytes:
         """The file as it was uploaded; counts as use. Raises :class:`SessionError` (``avatar_unknown``)."""
@@ -142,7 +148,7 @@ class AvatarLibrary:
         """Delete a picture. Raises :class:`SessionError` (``avatar_unknown``)."""
         self._require(name)
         with self._lock:
-            shutil.rmtree(self._directory / name, ignore_errors=True)
+            self._delete(self._directory / name)
 
     def _has(self, name: str) -> bool:
         return bool(_ID.fullmatch(name)) and (self._directory / name).is_dir()
@@ -165,7 +171,7 @@ class AvatarLibrary:
     def _write(self, record: AvatarRecord, data: bytes, thumbnail: bytes) -> None:
         """All files, then the folder's name: nobody sees half an avatar."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        draft = self._directory / f".{record.id}-{uuid.uuid4().hex}"
+        draft = self._draft(record.id)
         draft.mkdir()
         (draft / _PICTURE).write_bytes(data)
         (draft / _THUMBNAIL).write_bytes(thumbnail)
@@ -183,7 +189,18 @@ class AvatarLibrary:
                 return
             if folder.name != keep:
                 total -= _size(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                self._delete(folder)
+
+    def _delete(self, folder: Path) -> None:
+        """The folder's name, then all files: as with writing, nobody sees half an avatar."""
+        grave = self._draft(folder.name)
+        with suppress(FileNotFoundError):  # another process was faster
+            folder.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def _draft(self, name: str) -> Path:
+        """A folder that is not an avatar's."""
+        return self._directory / f".{name}-{uuid.uuid4().hex}"
 
     def _folders(self) -> list[Path]:
         if not self._directory.is_dir():
@@ -191,7 +208,10 @@ class AvatarLibrary:
         return [path for path in self._directory.iterdir() if _ID.fullmatch(path.name)]
 
     def _touch(self, name: str) -> None:
-        (self._directory / name / _FACTS).touch()
+        try:
+            os.utime(self._directory / name / _FACTS)
+        except FileNotFoundError:
+            raise _unknown() from None
 
 
 def _name(data: bytes, face_index: int | None, kind: Kind) -> str:
@@ -246,7 +266,10 @@ def _used(folder: Path) -> float:
 
 
 def _size(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(folder)) if folder.is_dir() else 0
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
+    except FileNotFoundError:
+        return 0
 
 
 def _unknown() -> SessionError:
