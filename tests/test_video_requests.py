@@ -9,6 +9,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from websockets.sync.client import connect as open_websocket
 
+from lipstream.avatar import Avatar
 from lipstream.client import Media, connect
 from lipstream.config import Settings
+from lipstream.errors import CancelledError
+from lipstream.footage import load_footage
 from tests.clips import Pixels, moving, video_bytes
 from tests.live_server import LiveServer, running_server, wait_until
 from tests.media import noisy_vowels, wav_bytes
@@ -196,6 +200,33 @@ def test_an_uploader_that_leaves_stops_the_preparation(pictures: list[Pixels], t
             wait_until(lambda: server.metric("lipstream_jobs_running") == 1, "the clip is being prepared")
         wait_until(lambda: server.metric("lipstream_jobs_running") == 0, "its worker is free again")
         assert server.get_json("/v1/avatars") == {"avatars": []}
+
+
+def test_who_leaves_before_a_session_is_ready_stops_its_preparation(
+    pictures: list[Pixels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ends = threading.Event(), []
+
+    def watched(*arguments: Any) -> Avatar:
+        begun.set()
+        try:
+            avatar = load_footage(*arguments)
+        except CancelledError:
+            ends.append("stopped")
+            raise
+        ends.append("done")
+        return avatar
+
+    with running_server(Settings(avatar_dir=tmp_path)) as server:
+        long = video_bytes((pictures + pictures[::-1]) * 24, options={"crf": "30", "preset": "ultrafast"})
+        avatar = httpx.post(server.url("/v1/avatars"), files={"video": long}, timeout=60).json()["id"]
+        monkeypatch.setattr("lipstream.studio.load_footage", watched)
+        with open_websocket(server.websocket_url("/ws/stream")) as websocket:
+            websocket.send(json.dumps({"type": "session.start", "avatar": avatar}))
+            assert begun.wait(30)
+        wait_until(lambda: ends, "the preparation ends")
+        assert ends == ["stopped"]
+        wait_until(lambda: server.metric("lipstream_live_sessions") == 0, "its place is free")
 
 
 def test_the_command_line_tells_by_the_content(clip: bytes, tmp_path: Path) -> None:

@@ -131,7 +131,10 @@ class Settings(BaseSettings):
         default=8, ge=0, le=1000, description="Live streams at the same time; one more is answered with `server_busy`."
     )
     live_workers: int = Field(
-        default_factory=available_cores, ge=1, le=256, description="Threads that draw and encode for all live streams."
+        default_factory=available_cores,
+        ge=1,
+        le=256,
+        description="Threads that draw and encode for all live streams; as many more prepare those that begin.",
     )
     live_lead_ms: int = Field(
         default=120,

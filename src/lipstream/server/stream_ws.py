@@ -117,7 +117,18 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
         )
         return Prepared(actor, engine.name, engine.lookahead, stream, patience, _writer(start, actor, audio, fps))
 
-    return StreamSession(websocket, service, start, await service.live.prepare(prepare))
+    early = asyncio.ensure_future(websocket.receive())
+    preparing = asyncio.ensure_future(service.live.prepare(prepare))
+    try:
+        await asyncio.wait([early, preparing], return_when=asyncio.FIRST_COMPLETED)
+        if early.done() and early.result()["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        return StreamSession(websocket, service, start, await preparing, early)
+    except BaseException:
+        preparing.cancel()
+        early.cancel()
+        await asyncio.gather(preparing, early, return_exceptions=True)
+        raise
 
 
 def _source(service: Service, start: SessionStart) -> tuple[bytes, Kind]:
