@@ -333,6 +333,11 @@ def test_the_wrong_field(studio: Studio, clip_file: bytes, sample_portrait: Path
     with pytest.raises(ImageError) as caught:
         studio.render(Job(image=clip_file, audio=QUIET))
     assert caught.value.code == "not_an_image"
+    assert 'field "video"' in caught.value.message
+    with pytest.raises(ImageError) as neither:
+        studio.render(Job(image=b"neither" * 99, audio=QUIET))
+    assert neither.value.code == "not_an_image"
+    assert "video" not in neither.value.message
     with pytest.raises(VideoError) as refused:
         studio.render(Job(video=sample_portrait.read_bytes(), audio=QUIET))
     assert refused.value.code == "not_a_video"
