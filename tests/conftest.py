@@ -16,11 +16,13 @@ from lipstream.avatar import Avatar, picture_digest
 from lipstream.config import Settings
 from lipstream.engines.base import Actor
 from lipstream.engines.portrait.engine import PortraitEngine
+from lipstream.engines.portrait.rig import Rig
 from lipstream.face.finder import FaceFinder
 from lipstream.models.assets import SAMPLE_PORTRAIT
 from lipstream.models.store import ModelStore
 from lipstream.studio import Studio
 from tests.media import wav_bytes
+from tests.mouths import avatar_of, enlarged, rig_of
 
 SAMPLE_SPEECH = Path(__file__).parent.parent / "src" / "lipstream" / "assets" / "sample.wav"
 
@@ -98,3 +100,14 @@ def small_lookahead(portrait_engine: PortraitEngine) -> Fraction:
 def studio(store: ModelStore) -> Studio:
     """Everything loaded, with default settings."""
     return Studio.open(Settings(cache_dir=store.cache))
+
+
+@pytest.fixture(scope="session")
+def smiling(astronaut: NDArray[np.uint8], finder: FaceFinder) -> Avatar:
+    """The astronaut at twice the size: 80 px between the eyes."""
+    return avatar_of(enlarged(astronaut[:300, 60:420], 2), finder)
+
+
+@pytest.fixture(scope="session")
+def smile(smiling: Avatar) -> Rig:
+    return rig_of(smiling)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -70,6 +73,48 @@ def test_what_cannot_be_used_is_not_kept(library: AvatarLibrary) -> None:
 def test_it_is_all_there_after_a_restart(tmp_path: Path) -> None:
     record, _ = AvatarLibrary(tmp_path, 2**20).add(b"picture", look)
     assert AvatarLibrary(tmp_path, 2**20).get(record.id) == record
+
+
+def test_records_of_before_clips_and_chosen_faces_are_read(tmp_path: Path) -> None:
+    library = AvatarLibrary(tmp_path, 2**20)
+    record, _ = library.add(b"picture", look)
+    facts = tmp_path / record.id / "avatar.json"
+    new = {"kind", "seconds", "face_index"}
+    facts.write_text(
+        json.dumps({name: fact for name, fact in json.loads(facts.read_text()).items() if name not in new})
+    )
+    assert library.get(record.id) == record
+    assert library.records() == [record]
+
+
+def test_the_same_file_as_the_other_kind_is_another_avatar(library: AvatarLibrary) -> None:
+    picture, _ = library.add(b"animation", look)
+    clip, new = library.add(b"animation", look, kind="video")
+    assert new
+    assert clip.id != picture.id
+
+
+def test_readers_of_what_others_delete_hear_that_it_is_unknown(tmp_path: Path) -> None:
+    """Two processes, one directory."""
+    ours, theirs = AvatarLibrary(tmp_path, 2**20), AvatarLibrary(tmp_path, 2**20)
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            for record in ours.records():
+                with suppress(SessionError):
+                    assert ours.picture(record.id) == b"picture"
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for _ in range(200):
+            record, _ = theirs.add(b"picture", look)
+            theirs.remove(record.id)
+        stop.set()
+        for reader in readers:
+            reader.result(60)
+    assert ours.records() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_least_recently_used_is_forgotten_first(tmp_path: Path) -> None:

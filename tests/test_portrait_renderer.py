@@ -22,17 +22,6 @@ POSES = [mouth(), mouth(0.05), mouth(0.25), mouth(0.05, -0.1), mouth(0.1, 0.06, 
 
 
 @pytest.fixture(scope="module")
-def smiling(astronaut: NDArray[np.uint8], finder: FaceFinder) -> Avatar:
-    """The astronaut at twice the size: 80 px between the eyes."""
-    return avatar_of(enlarged(astronaut[:300, 60:420], 2), finder)
-
-
-@pytest.fixture(scope="module")
-def smile(smiling: Avatar) -> Rig:
-    return rig_of(smiling)
-
-
-@pytest.fixture(scope="module")
 def serious(smiling: Avatar, smile: Rig, finder: FaceFinder) -> Avatar:
     """The same with her mouth closed: the rest pose, taken for a photo."""
     return avatar_of(frame_of(smiling, smile, mouth()), finder)

@@ -15,21 +15,10 @@ from lipstream.engines.portrait.warp import Lattice
 from lipstream.face.finder import FaceFinder
 from lipstream.face.mesh import Face
 from lipstream.face.pose import canonical_face, estimate_pose
-from tests.mouths import avatar_of, enlarged, frame_of, lip_area, mouth, mouth_width, plain_basis, rig_of
+from tests.mouths import avatar_of, frame_of, lip_area, mouth, mouth_width, plain_basis, rig_of
 
 PURSED = np.array([0.06, -0.025, 0], np.float32)
 """What the motion says of a rounded vowel: lips 0.06 IOD apart, the mouth 0.05 IOD narrower."""
-
-
-@pytest.fixture(scope="module")
-def smiling(astronaut: NDArray[np.uint8], finder: FaceFinder) -> Avatar:
-    """The astronaut at twice the size: 80 px between the eyes."""
-    return avatar_of(enlarged(astronaut[:300, 60:420], 2), finder)
-
-
-@pytest.fixture(scope="module")
-def smile(smiling: Avatar) -> Rig:
-    return rig_of(smiling)
 
 
 @pytest.fixture(scope="module")

@@ -333,6 +333,11 @@ def test_the_wrong_field(studio: Studio, clip_file: bytes, sample_portrait: Path
     with pytest.raises(ImageError) as caught:
         studio.render(Job(image=clip_file, audio=QUIET))
     assert caught.value.code == "not_an_image"
+    assert 'field "video"' in caught.value.message
+    with pytest.raises(ImageError) as neither:
+        studio.render(Job(image=b"neither" * 99, audio=QUIET))
+    assert neither.value.code == "not_an_image"
+    assert "video" not in neither.value.message
     with pytest.raises(VideoError) as refused:
         studio.render(Job(video=sample_portrait.read_bytes(), audio=QUIET))
     assert refused.value.code == "not_a_video"
@@ -344,6 +349,17 @@ def test_limits_are_those_of_the_settings(store: ModelStore, clip_file: bytes) -
     with pytest.raises(VideoError) as caught:
         strict.avatar(clip_file, kind="video")
     assert caught.value.code == "video_too_long"
+
+
+def test_the_memory_of_a_clip_is_bounded(finder: FaceFinder, truth: Moving) -> None:
+    data = video_bytes(truth.pictures)
+    whole = load_footage(data, finder, LIMITS).footage
+    assert whole
+    exactly = replace(LIMITS, kept=whole.clip.nbytes)
+    assert load_footage(data, finder, exactly).footage
+    with pytest.raises(VideoError) as caught:
+        load_footage(data, finder, replace(exactly, kept=exactly.kept - 1))
+    assert caught.value.code == "video_too_large"
 
 
 def test_no_frame_with_a_face(studio: Studio) -> None:

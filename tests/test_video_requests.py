@@ -6,8 +6,10 @@ import asyncio
 import base64
 import io
 import json
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,16 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from websockets.sync.client import connect as open_websocket
 
+from lipstream.avatar import Avatar
 from lipstream.client import Media, connect
 from lipstream.config import Settings
+from lipstream.errors import CancelledError
+from lipstream.footage import load_footage
 from tests.clips import Pixels, moving, video_bytes
-from tests.live_server import LiveServer, running_server
+from tests.live_server import LiveServer, running_server, wait_until
 from tests.media import noisy_vowels, wav_bytes
 
 SPEECH = wav_bytes(noisy_vowels(0.6), 16_000)
@@ -151,6 +157,76 @@ def test_an_uploaded_clip_lives(server: LiveServer, clip: bytes) -> None:
     assert len(shown) > 20
     # Forth and back in 18 frames: after nine it is at its other end, all the time.
     assert min(np.abs(a - b).mean() for a, b in zip(shown[:-18:9], shown[9::9], strict=False)) > 2
+
+
+def test_an_animation_is_a_picture_and_a_clip(server: LiveServer, pictures: list[Pixels], clip: bytes) -> None:
+    first, *others = (Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])) for picture in pictures[:4])
+    gif = io.BytesIO()
+    first.save(gif, "GIF", save_all=True, append_images=others, duration=40)
+
+    def upload(field: str, file: bytes) -> tuple[int, str]:
+        answer = httpx.post(server.url("/v1/avatars"), files={field: file}, timeout=60)
+        fields = answer.json()
+        return answer.status_code, fields.get("kind") or fields["code"]
+
+    assert upload("image", gif.getvalue()) == (201, "image")
+    assert upload("video", gif.getvalue()) == (201, "video")
+    assert upload("image", gif.getvalue()) == (200, "image")
+    assert upload("video", clip)[1] == "video"
+    assert upload("image", clip) == (415, "not_an_image")
+
+
+def test_uploads_are_read_as_strictly_as_jobs(server: LiveServer, clip: bytes) -> None:
+    def upload(*parts: tuple[str, tuple[str | None, bytes]]) -> tuple[int, str]:
+        answer = httpx.post(server.url("/v1/avatars"), files=list(parts), timeout=60)
+        return answer.status_code, answer.json().get("code", "")
+
+    video, text = ("video", ("clip.mp4", clip)), ("video", (None, b"clip"))
+    assert upload(video, video) == (422, "bad_field")
+    assert upload(text) == (422, "bad_field")
+    assert upload(video, ("fps", (None, b"25"))) == (422, "unknown_field")
+    assert upload(video, ("face_index", (None, b"1.5"))) == (422, "bad_field")
+    assert upload(video, ("face_index", (None, b"null")))[1] == ""
+
+
+def test_an_uploader_that_leaves_stops_the_preparation(pictures: list[Pixels], tmp_path: Path) -> None:
+    long = video_bytes((pictures + pictures[::-1]) * 24, options={"crf": "30", "preset": "ultrafast"})
+    with running_server(Settings(avatar_dir=tmp_path)) as server:
+        request = httpx.Request("POST", server.url("/v1/avatars"), files={"video": long})
+        body = request.read()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+            connection.sendall(f"POST /v1/avatars HTTP/1.1\r\n{headers}\r\n".encode() + body)
+            wait_until(lambda: server.metric("lipstream_jobs_running") == 1, "the clip is being prepared")
+        wait_until(lambda: server.metric("lipstream_jobs_running") == 0, "its worker is free again")
+        assert server.get_json("/v1/avatars") == {"avatars": []}
+
+
+def test_who_leaves_before_a_session_is_ready_stops_its_preparation(
+    pictures: list[Pixels], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ends = threading.Event(), []
+
+    def watched(*arguments: Any) -> Avatar:
+        begun.set()
+        try:
+            avatar = load_footage(*arguments)
+        except CancelledError:
+            ends.append("stopped")
+            raise
+        ends.append("done")
+        return avatar
+
+    with running_server(Settings(avatar_dir=tmp_path)) as server:
+        long = video_bytes((pictures + pictures[::-1]) * 24, options={"crf": "30", "preset": "ultrafast"})
+        avatar = httpx.post(server.url("/v1/avatars"), files={"video": long}, timeout=60).json()["id"]
+        monkeypatch.setattr("lipstream.studio.load_footage", watched)
+        with open_websocket(server.websocket_url("/ws/stream")) as websocket:
+            websocket.send(json.dumps({"type": "session.start", "avatar": avatar}))
+            assert begun.wait(30)
+        wait_until(lambda: ends, "the preparation ends")
+        assert ends == ["stopped"]
+        wait_until(lambda: server.metric("lipstream_live_sessions") == 0, "its place is free")
 
 
 def test_the_command_line_tells_by_the_content(clip: bytes, tmp_path: Path) -> None:

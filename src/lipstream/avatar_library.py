@@ -10,6 +10,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ class AvatarRecord:
     """What is known of an uploaded picture or clip."""
 
     id: str
-    """Hash of the file and the choice of face, 32 hexadecimal digits."""
+    """Hash of the file, what it was uploaded as and the choice of face, 32 hexadecimal digits."""
     width: int
     """Pixels."""
     height: int
@@ -89,7 +90,7 @@ class AvatarRecord:
 
 
 class AvatarLibrary:
-    """Pictures on disk, ``capacity`` bytes of them; the least recently used go first. Blocking; thread-safe.
+    """Pictures and clips on disk, ``capacity`` bytes of them; the least recently used go first. Blocking; thread-safe.
 
     Several processes may share a directory.
     """
@@ -100,21 +101,22 @@ class AvatarLibrary:
         self._lock = threading.Lock()
 
     def add(
-        self, image: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None
+        self, data: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None, kind: Kind = "image"
     ) -> tuple[AvatarRecord, bool]:
-        """Keep a picture file; gives its record, and whether it is new.
+        """Keep a picture's or a clip's file; gives its record, and whether it is new.
 
-        ``look`` decodes it and finds the face with ``face_index``, only if it is new; what it raises is raised.
-        The same picture with another index is another avatar.
+        ``look`` decodes it as ``kind`` and finds the face with ``face_index``, only if it is new; what it raises is
+        raised. The same file with another index, or as the other kind (an animated GIF is both), is another avatar.
         """
-        name = _name(image, face_index)
+        name = _name(data, face_index, kind)
         if self._has(name):
-            self._touch(name)
-            return self._record(name), False
-        avatar = look(image)
+            with suppress(SessionError):  # forgotten in this moment: then it is new
+                self._touch(name)
+                return self._record(name), False
+        avatar = look(data)
         record = _describe(name, avatar, face_index)
         with self._lock:
-            self._write(record, image, _thumbnail(avatar))
+            self._write(record, data, _thumbnail(avatar))
             self._forget(keep=name)
         return record, True
 
@@ -125,7 +127,11 @@ class AvatarLibrary:
 
     def records(self) -> list[AvatarRecord]:
         """All of them, the most recently used first."""
-        return [self._record(path.name) for path in sorted(self._folders(), key=_used, reverse=True)]
+        records = []
+        for path in sorted(self._folders(), key=_used, reverse=True):
+            with suppress(SessionError):  # forgotten in this moment
+                records.append(self._record(path.name))
+        return records
 
     def picture(self, name: str) -> bytes:
         """The file as it was uploaded; counts as use. Raises :class:`SessionError` (``avatar_unknown``)."""
@@ -142,7 +148,7 @@ class AvatarLibrary:
         """Delete a picture. Raises :class:`SessionError` (``avatar_unknown``)."""
         self._require(name)
         with self._lock:
-            shutil.rmtree(self._directory / name, ignore_errors=True)
+            self._delete(self._directory / name)
 
     def _has(self, name: str) -> bool:
         return bool(_ID.fullmatch(name)) and (self._directory / name).is_dir()
@@ -162,12 +168,12 @@ class AvatarLibrary:
         facts |= {"face": Box(**facts["face"]), "pose": Direction(**facts["pose"])}
         return AvatarRecord(**{**facts, "warnings": tuple(facts["warnings"])})
 
-    def _write(self, record: AvatarRecord, image: bytes, thumbnail: bytes) -> None:
+    def _write(self, record: AvatarRecord, data: bytes, thumbnail: bytes) -> None:
         """All files, then the folder's name: nobody sees half an avatar."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        draft = self._directory / f".{record.id}-{uuid.uuid4().hex}"
+        draft = self._draft(record.id)
         draft.mkdir()
-        (draft / _PICTURE).write_bytes(image)
+        (draft / _PICTURE).write_bytes(data)
         (draft / _THUMBNAIL).write_bytes(thumbnail)
         (draft / _FACTS).write_text(json.dumps(record.to_json()))
         try:
@@ -183,7 +189,18 @@ class AvatarLibrary:
                 return
             if folder.name != keep:
                 total -= _size(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                self._delete(folder)
+
+    def _delete(self, folder: Path) -> None:
+        """The folder's name, then all files: as with writing, nobody sees half an avatar."""
+        grave = self._draft(folder.name)
+        with suppress(FileNotFoundError):  # another process was faster
+            folder.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def _draft(self, name: str) -> Path:
+        """A folder that is not an avatar's."""
+        return self._directory / f".{name}-{uuid.uuid4().hex}"
 
     def _folders(self) -> list[Path]:
         if not self._directory.is_dir():
@@ -191,12 +208,15 @@ class AvatarLibrary:
         return [path for path in self._directory.iterdir() if _ID.fullmatch(path.name)]
 
     def _touch(self, name: str) -> None:
-        (self._directory / name / _FACTS).touch()
+        try:
+            os.utime(self._directory / name / _FACTS)
+        except FileNotFoundError:
+            raise _unknown() from None
 
 
-def _name(image: bytes, face_index: int | None) -> str:
-    choice = b"" if face_index is None else f"face {face_index}".encode()
-    return hashlib.sha256(image + choice).hexdigest()[:_ID_LENGTH]
+def _name(data: bytes, face_index: int | None, kind: Kind) -> str:
+    choice = "" if face_index is None else f"face {face_index}"
+    return hashlib.sha256(data + choice.encode() + (b"video" if kind == "video" else b"")).hexdigest()[:_ID_LENGTH]
 
 
 def _describe(name: str, avatar: Avatar, face_index: int | None) -> AvatarRecord:
@@ -246,7 +266,10 @@ def _used(folder: Path) -> float:
 
 
 def _size(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(folder)) if folder.is_dir() else 0
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
+    except FileNotFoundError:
+        return 0
 
 
 def _unknown() -> SessionError:

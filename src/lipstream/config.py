@@ -109,13 +109,16 @@ class Settings(BaseSettings):
     max_video_seconds: float = Field(
         default=20.0, gt=0, le=600, description="Longest video for an avatar, seconds; it is played forth and back."
     )
+    max_video_memory_mb: int = Field(
+        default=512, ge=1, le=1_000_000, description="Most memory that the frames of one avatar's video may take, MB."
+    )
     max_audio_seconds: float = Field(default=600.0, gt=0, le=86_400, description="Longest recording, seconds.")
 
     avatar_cache_mb: int = Field(
         default=192,
         ge=0,
         le=1_000_000,
-        description="Memory for prepared portraits, MB; the least recently used go first.",
+        description="Memory for prepared portraits and clips, MB; the least recently used go first.",
     )
     cache_dir: Path | None = Field(
         default=None, description="Where fetched models are kept; unset means the platform's cache directory."
@@ -128,7 +131,10 @@ class Settings(BaseSettings):
         default=8, ge=0, le=1000, description="Live streams at the same time; one more is answered with `server_busy`."
     )
     live_workers: int = Field(
-        default_factory=available_cores, ge=1, le=256, description="Threads that draw and encode for all live streams."
+        default_factory=available_cores,
+        ge=1,
+        le=256,
+        description="Threads that draw and encode for all live streams; as many more prepare those that begin.",
     )
     live_lead_ms: int = Field(
         default=120,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lipstream.avatar import Avatar, Footage, picture_digest
-from lipstream.errors import CancelledError, FaceError
+from lipstream.errors import CancelledError, FaceError, VideoError
 from lipstream.face.finder import SMALLEST_FACE, FaceFinder
 from lipstream.face.mesh import Face
 from lipstream.face.topology import INNER_LIPS
@@ -40,6 +40,12 @@ def load_footage(
             raise CancelledError
         picture = shrink(picture, limit) if limit else picture
         writer.add(picture)
+        if writer.nbytes > limits.kept:
+            raise VideoError(
+                "video_too_large",
+                f"The frames of this video take more than {limits.kept / 2**20:.0f} MiB of memory. "
+                "Make it shorter, or its pictures smaller.",
+            )
         tracker.add(picture)
     footage = Footage(writer.finish(), tracker.finish())
     best = best_frame(footage)

@@ -28,7 +28,7 @@ from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Opti
 from lipstream.engines.wav2lip.imported import find_checkpoint
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
-from lipstream.errors import CancelledError, EngineError, FaceError, LipstreamError, RequestError
+from lipstream.errors import CancelledError, EngineError, FaceError, ImageError, LipstreamError, RequestError
 from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
@@ -38,7 +38,7 @@ from lipstream.media.audio import open_recording
 from lipstream.media.image import decode_picture
 from lipstream.media.mux import Encoding
 from lipstream.media.size import SizeLimit, shrink
-from lipstream.media.video import Kind, VideoLimits
+from lipstream.media.video import Kind, VideoLimits, kind_of
 from lipstream.models.assets import SAMPLE_PORTRAIT
 from lipstream.models.store import ModelStore
 from lipstream.render import Progress, render
@@ -131,7 +131,10 @@ class Studio:
         if kind == "image":
             avatar = self._still(data, limit, face_index)
         elif face_index is None:
-            limits = VideoLimits(self._settings.max_video_pixels, self._settings.max_video_seconds)
+            settings = self._settings
+            limits = VideoLimits(
+                settings.max_video_pixels, settings.max_video_seconds, settings.max_video_memory_mb * MIB
+            )
             avatar = load_footage(data, self._finder, limits, limit, cancelled)
         else:
             raise RequestError(
@@ -148,7 +151,15 @@ class Studio:
         return avatar
 
     def _still(self, image: bytes, limit: SizeLimit | None, face_index: int | None) -> Avatar:
-        picture = decode_picture(image, max_pixels=self._settings.max_image_pixels)
+        try:
+            picture = decode_picture(image, max_pixels=self._settings.max_image_pixels)
+        except ImageError as error:
+            if error.code != "not_an_image" or kind_of(image) != "video":
+                raise
+            raise ImageError(
+                "not_an_image",
+                'This is a video, not a picture. Send it in the field "video", or for a live stream to /v1/avatars.',
+            ) from None
         whole = picture
         if limit:
             picture = shrink(picture, limit)
@@ -199,9 +210,10 @@ class Studio:
         limit: SizeLimit,
         kind: Kind = "image",
         face_index: int | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Actor:
         """One within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
-        return self.actor(data, engine, limit=limit, kind=kind, face_index=face_index)
+        return self.actor(data, engine, limit=limit, kind=kind, face_index=face_index, cancelled=cancelled)
 
     def engine(self, name: EngineName = "auto") -> Engine:
         """The engine that ``name`` means here. Raises :class:`lipstream.errors.EngineError`."""

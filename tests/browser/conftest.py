@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from lipstream.config import Settings
 from lipstream.models.store import ModelStore
+from tests.clips import moving, video_bytes
 from tests.live_server import PATIENCE_SECONDS, LiveServer, running_server, wait_until
 
 CHROMIUM_FLAGS = [
@@ -62,6 +63,14 @@ def portrait(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFact
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn 90° clockwise to see it upright
     upright.transpose(Image.Transpose.ROTATE_90).save(path, quality=95, exif=exif)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clip(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample portrait's face, 240 × 256 pixels, swaying for a second."""
+    path = tmp_path_factory.mktemp("clip") / "swaying.mp4"
+    path.write_bytes(video_bytes(moving(np.ascontiguousarray(astronaut[:256, 100:340]), 25).pictures))
     return path
 
 

@@ -115,6 +115,12 @@ def test_picture_is_added_and_spoken_to_while_live(live: Page, portrait: Path) -
     expect(live.locator("#live-face-about")).to_contain_text("Sample")
 
 
+def test_a_clip_is_added(live: Page, clip: Path) -> None:
+    live.set_input_files("#live-picture-file", clip)
+    expect(live.locator("#live-face-about")).to_contain_text("swaying.mp4 · 240 × 256", timeout=PATIENCE_MS)
+    wait_until(lambda: live.locator("#live-portrait").evaluate("image => image.naturalWidth") == 240, "its thumbnail")
+
+
 def test_leaving_the_view_ends_the_conversation(live: Page) -> None:
     start(live)
     live.locator("#mode-free").click()

@@ -40,6 +40,18 @@ RECORD_ANNOUNCEMENTS = """() => {
   const region = document.querySelector("#announcer");
   new MutationObserver(() => window.announced.push(region.textContent)).observe(region, {childList: true});
 }"""
+PICTURE_AT = """async (time) => {
+  const video = document.querySelector("#video");
+  video.pause();
+  const seeked = new Promise((resolve) => video.addEventListener("seeked", resolve, {once: true}));
+  video.currentTime = time;
+  await seeked;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [60, 64];
+  const brush = canvas.getContext("2d");
+  brush.drawImage(video, 0, 0, 60, 64);
+  return [...brush.getImageData(0, 0, 60, 8).data];
+}"""
 SHOWN_PICTURE = """() => {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 8;
@@ -145,6 +157,29 @@ def test_files_of_no_known_kind_go_where_they_are_dropped(page: Page, short_spee
     expect(page.locator("#speech-about")).to_contain_text("voice.amr")
     page.evaluate(DROP, ["h1", [unknown]])
     expect(page.locator("#make-error")).to_contain_text("voice.amr could be either")
+
+
+def test_a_clip_speaks(page: Page, clip: Path, short_speech: Path) -> None:
+    choose(page, clip, short_speech)
+    expect(page.locator("#picture-about")).to_have_text(re.compile(r"^swaying\.mp4 · 240 × 256, 1\.0 seconds, \d+ KB$"))
+    expect(page.locator("#portrait")).to_be_visible()
+    assert page.locator("#portrait").evaluate("image => image.naturalWidth") == 240
+    make_it_speak(page)
+    expect(page.locator("#result-about")).to_contain_text("240 × 256")
+    assert_plays(page)
+    # Its background moves, which that of a picture does not.
+    corners = [page.evaluate(PICTURE_AT, time) for time in (0.1, 0.8)]
+    assert np.abs(np.subtract(*corners)).max() > 8
+
+
+def test_videos_are_clips_on_the_picture_and_recordings_elsewhere(page: Page, clip: Path) -> None:
+    video = carried(clip, "video/mp4")
+    page.evaluate(DROP, ["#stage", [video]])
+    expect(page.locator("#picture-about")).to_contain_text("swaying.mp4")
+    expect(page.locator("#speech-about")).not_to_contain_text("swaying.mp4")
+    page.evaluate(DROP, ["h1", [video | {"name": "interview.mp4"}]])
+    expect(page.locator("#speech-about")).to_contain_text("interview.mp4")
+    expect(page.locator("#picture-about")).to_contain_text("swaying.mp4")
 
 
 def test_picture_is_pasted(page: Page, portrait: Path) -> None:

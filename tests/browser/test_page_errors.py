@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,13 @@ def test_without_samples_the_page_asks(context: BrowserContext, server: LiveServ
 def test_limits_are_checked_before_sending(
     context: BrowserContext, server: LiveServer, limit: dict[str, int], region: str, words: str
 ) -> None:
-    """The real limits, of which one is made smaller than the sample on its way to the page."""
+    page = narrowed_page(context, server, limit)
+    page.locator("#go").click()
+    expect(page.locator(region)).to_contain_text(words)
+
+
+def narrowed_page(context: BrowserContext, server: LiveServer, limit: dict[str, Any]) -> Page:
+    """The page with both samples and the real limits, of which one is made smaller on its way; it may send nothing."""
 
     def narrowed(route: Route) -> None:
         answer = route.fetch()
@@ -96,8 +103,31 @@ def test_limits_are_checked_before_sending(
     page.goto(server.url("/"))
     wait_until(lambda: "512" in page.inner_text("#picture-about"), "the sample portrait is shown")
     wait_until(lambda: "seconds" in page.inner_text("#speech-about"), "the sample speech is loaded")
+    return page
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ({"max_video_bytes": 10_000}, "this server takes up to 10 KB"),
+        ({"max_video_pixels": 10_000}, "0.1 megapixels; this server takes up to 0.0"),
+        ({"max_video_seconds": 0.4}, "It lasts 1.0 seconds; this server takes up to 0.4"),
+    ],
+)
+def test_limits_of_clips_are_checked_before_sending(
+    context: BrowserContext, server: LiveServer, clip: Path, short_speech: Path, limit: dict[str, float], words: str
+) -> None:
+    page = narrowed_page(context, server, limit)
+    choose(page, clip, short_speech)
     page.locator("#go").click()
-    expect(page.locator(region)).to_contain_text(words)
+    expect(page.locator("#picture-error")).to_contain_text(words)
+
+
+def test_a_clip_that_cannot_be_read(page: Page) -> None:
+    page.set_input_files("#picture-file", FilePayload(name="me.mp4", mimeType="video/mp4", buffer=b"no video" * 99))
+    expect(page.locator("#stage-empty")).to_have_text("Your browser cannot show this file")
+    page.locator("#go").click()
+    expect(page.locator("#picture-error")).to_contain_text("This clip cannot be read", timeout=PATIENCE_MS)
 
 
 def test_button_pressed_before_the_samples_are_there(context: BrowserContext, server: LiveServer) -> None:

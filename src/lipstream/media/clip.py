@@ -63,6 +63,8 @@ class ClipWriter:
     def __init__(self, fps: Fraction) -> None:
         self._fps = fps
         self._frames: list[bytes] = []
+        self.nbytes = 0
+        """Memory of the frames so far."""
         self._codec: av.video.codeccontext.VideoCodecContext | None = None
 
     def add(self, picture: NDArray[np.uint8]) -> None:
@@ -76,6 +78,7 @@ class ClipWriter:
         frame.pts = len(self._frames)
         (packet,) = self._codec.encode(frame)
         self._frames.append(bytes(packet))
+        self.nbytes += len(self._frames[-1])
 
     def finish(self) -> Clip:
         """All of them. There must have been one."""

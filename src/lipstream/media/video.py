@@ -53,6 +53,8 @@ class VideoLimits:
     """Width × height."""
     seconds: float
     """Length."""
+    kept: int = 512 * 2**20
+    """Memory of all its frames as :class:`lipstream.media.clip.Clip` keeps them, bytes."""
 
 
 class Video:

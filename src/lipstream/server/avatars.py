@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.datastructures import UploadFile
+from pydantic import BaseModel, ConfigDict
 
 from lipstream.avatar_library import AvatarRecord
 from lipstream.config import Settings
-from lipstream.errors import RequestError
 from lipstream.job import require_one
 from lipstream.media.video import Kind
-from lipstream.server.messages import FACE_INDEX, MAX_FACE_INDEX, unknown_field
-from lipstream.server.rest import check_file_size, read_form, was_chosen
+from lipstream.server.messages import FaceIndex
+from lipstream.server.rest import check_file_size, read_form, read_texts, sort_parts, while_connected
 from lipstream.server.service import Service
 
 _FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
-_FIELDS = [*_FILES, "face_index"]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    face_index: FaceIndex = None
 
 
 def avatar_routes(service: Service) -> APIRouter:
@@ -42,9 +45,9 @@ def avatar_routes(service: Service) -> APIRouter:
 
         def keep(cancelled: Callable[[], bool]) -> tuple[AvatarRecord, bool]:
             look = partial(studio.avatar, kind=kind, face_index=index, cancelled=cancelled)
-            return service.avatars.add(data, look, index)
+            return service.avatars.add(data, look, index, kind)
 
-        record, new = await service.queue.run(keep)
+        record, new = await while_connected(request, service.queue.run(keep))
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
     # Plain functions run on Starlette's threads, where reading files holds nobody up.
@@ -72,29 +75,17 @@ async def _read_upload(request: Request, settings: Settings) -> tuple[bytes, Kin
     """The file, what it is, and which of its faces is meant."""
     form = await read_form(request, settings, _FILES)
     try:
-        for name in form:
-            if name not in _FIELDS:
-                raise unknown_field(name, _FIELDS)
-        files = {name: file for name, file in form.items() if isinstance(file, UploadFile) and was_chosen(file)}
+        texts, files = sort_parts(form, _FILES, _Options)
+        options = read_texts(_Options, texts)
         require_one(image="image" in files, video="video" in files)
         check_file_size(files, settings)
         kind: Kind = "video" if "video" in files else "image"
-        return await files[kind].read(), kind, _face_index(form.get("face_index"))
+        return await files[kind].read(), kind, options.face_index
     finally:
         await form.close()
 
 
-def _face_index(value: object) -> int | None:
-    text = value.strip() if isinstance(value, str) else value
-    if text is None or text == "":
-        return None
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,3}", text):
-        raise RequestError("bad_field", f'The field "face_index" must be {FACE_INDEX}.')
-    return int(text)
-
-
 def _request_body() -> dict[str, Any]:
     files = {name: {"type": "string", "format": "binary", "description": text} for name, text in _FILES.items()}
-    index = {"type": "integer", "minimum": 0, "maximum": MAX_FACE_INDEX, "description": FACE_INDEX}
-    form = {"type": "object", "properties": {**files, "face_index": index}}
+    form = {"type": "object", "properties": files | _Options.model_json_schema()["properties"]}
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}

@@ -1,4 +1,4 @@
-"""The threads that draw for all live streams, and how many streams there may be."""
+"""The threads that prepare and draw for all live streams, and how many streams there may be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from lipstream.config import Settings
 from lipstream.errors import BusyError
-from lipstream.server.limits import RETRY_SECONDS
+from lipstream.server.limits import RETRY_SECONDS, WorkQueue
 
 T = TypeVar("T")
 
@@ -24,6 +24,8 @@ class LivePool:
 
     def __init__(self, settings: Settings) -> None:
         self._threads = ThreadPoolExecutor(settings.live_workers, thread_name_prefix="lipstream-live")
+        # Apart from the frames, which cannot wait, and from asyncio's own threads, which read other streams' messages.
+        self._preparing = WorkQueue(workers=settings.live_workers, waiting=settings.live_sessions)
         self._most = settings.live_sessions
         self.sessions = 0
         """Streams that run."""
@@ -47,6 +49,12 @@ class LivePool:
         """Run blocking work when it is its turn. Raises what it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def prepare(self, work: Callable[[Callable[[], bool]], T]) -> T:
+        """Run what a stream needs before its first frame, which takes seconds for a clip, as a job of
+        :class:`WorkQueue`."""
+        return await self._preparing.run(work)
+
     def close(self) -> None:
-        """Take no more work. Does not wait; a frame takes milliseconds."""
+        """Take no more work. Does not wait; a frame takes milliseconds, and what is being prepared is cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._preparing.close()

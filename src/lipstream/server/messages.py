@@ -34,6 +34,8 @@ QUOTED_CHARACTERS = 60
 MAX_FACE_INDEX = 999
 FACE_INDEX = f"a whole number from 0 to {MAX_FACE_INDEX} (faces from left to right), or null for the largest"
 
+FaceIndex = Annotated[int | None, Field(ge=0, le=MAX_FACE_INDEX, description=FACE_INDEX)]
+
 Padding = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -53,7 +55,7 @@ class RenderOptions(BaseModel):
     no_segmentation: bool = Field(default=False, description="true or false")
     no_sr: bool = Field(default=False, description="true or false")
     engine: EngineName = Field(default="auto", description='"auto", "portrait" or "wav2lip"')
-    face_index: int | None = Field(default=None, ge=0, le=MAX_FACE_INDEX, description=FACE_INDEX)
+    face_index: FaceIndex = None
 
     def job_with(self, *, image: bytes | None, video: bytes | None, audio: bytes) -> Job:
         """The work to do with these files; exactly one of ``image`` and ``video``, as :class:`Job` wants it."""
@@ -150,7 +152,7 @@ def request_id(fields: Mapping[str, object]) -> RequestId | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-Options = TypeVar("Options", bound=RenderOptions)
+Options = TypeVar("Options", bound=BaseModel)
 
 
 def read_fields(model: type[Options], fields: Mapping[str, object]) -> Options:
@@ -233,7 +235,7 @@ def _text(fields: dict[str, object], request: RequestId | None) -> str:
     return json.dumps(fields if request is None else {**fields, "id": request})
 
 
-def _refuse(model: type[RenderOptions], name: str, kind: str, fields: Mapping[str, object]) -> NoReturn:
+def _refuse(model: type[BaseModel], name: str, kind: str, fields: Mapping[str, object]) -> NoReturn:
     """Raise the error for a field whose value is not what its description says; ``kind`` is pydantic's error type."""
     need = model.model_fields[name].description
     got = _quote(fields[name])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -19,6 +20,7 @@ from lipstream.errors import BusyError, CancelledError, LipstreamError, RequestE
 from lipstream.job import Job, require_one
 from lipstream.server.limits import RETRY_SECONDS
 from lipstream.server.messages import (
+    Options,
     RenderOptions,
     check_image_bytes,
     check_video_bytes,
@@ -29,6 +31,8 @@ from lipstream.server.messages import (
     unknown_field,
 )
 from lipstream.server.service import Meter, Service
+
+T = TypeVar("T")
 
 FILES = {
     "image": "the picture, as a file",
@@ -91,7 +95,7 @@ def rest_routes(service: Service) -> APIRouter:
     async def lipsync(request: Request) -> Response:
         try:
             job = await _read_job(request, service.settings)
-            mp4 = await _while_connected(request, service, job)
+            mp4 = await while_connected(request, service.render(job, Meter(), bytes))
         except LipstreamError as error:
             service.metrics.answered("http", error.code)
             return error_response(error)
@@ -112,19 +116,22 @@ def error_response(error: LipstreamError) -> JSONResponse:
     return JSONResponse(error_fields(error), status_code=status, headers=headers)
 
 
-async def _while_connected(request: Request, service: Service, job: Job) -> bytes:
-    """Render, and stop when the client leaves."""
-    rendering = asyncio.create_task(service.render(job, Meter(), bytes))
+async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
+    """Do ``work``, and cancel it when the client leaves; the request's body must have been read.
+
+    Raises :class:`CancelledError` then.
+    """
+    working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait([rendering, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if rendering.done():
-            return rendering.result()
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
         raise CancelledError
     finally:
-        rendering.cancel()
+        working.cancel()
         leaving.cancel()
-        await asyncio.gather(rendering, leaving, return_exceptions=True)
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:
@@ -135,8 +142,8 @@ async def _disconnected(request: Request) -> None:
 async def _read_job(request: Request, settings: Settings) -> Job:
     form = await read_form(request, settings)
     try:
-        texts, files = _sort_parts(form)
-        options = read_fields(RenderOptions, {name: _value(name, text) for name, text in texts.items()})
+        texts, files = sort_parts(form, FILES, RenderOptions)
+        options = read_texts(RenderOptions, texts)
         require_one(image="image" in files, video="video" in files)
         if "audio" not in files:
             raise missing_field("audio", FILES["audio"])
@@ -209,9 +216,15 @@ class _Upload:
             await asyncio.wait_for(drain(), DISCARD_SECONDS)
 
 
-def _sort_parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:
-    """Text fields and files by name. A field without text or file counts as not sent: browsers send empty ones so."""
-    known = [*FILES, *RenderOptions.model_fields]
+def sort_parts(
+    form: FormData, contents: Mapping[str, str], options: type[BaseModel]
+) -> tuple[dict[str, str], dict[str, UploadFile]]:
+    """Text fields, which are those of ``options``, and files by name; ``contents`` says what is in which file.
+
+    A field without text or file counts as not sent: browsers send empty ones so. Raises :class:`RequestError`
+    (``unknown_field``, ``bad_field``).
+    """
+    known = [*contents, *options.model_fields]
     texts: dict[str, str] = {}
     files: dict[str, UploadFile] = {}
     for name, value in form.multi_items():
@@ -219,20 +232,25 @@ def _sort_parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:
             raise unknown_field(name, known)
         if name in texts or name in files:
             raise RequestError("bad_field", f'The field "{name}" is there more than once. Send each field once.')
-        if isinstance(value, str) and name in FILES:
-            raise RequestError("bad_field", f'The field "{name}" must be {FILES[name]}, not text.')
+        if isinstance(value, str) and name in contents:
+            raise RequestError("bad_field", f'The field "{name}" must be {contents[name]}, not text.')
         if isinstance(value, str):
             texts |= {name: value.strip()} if value.strip() else {}
-        elif name not in FILES:
+        elif name not in contents:
             raise RequestError("bad_field", f'The field "{name}" must be text, not a file.')
-        elif was_chosen(value):
+        elif _was_chosen(value):
             files[name] = value
     return texts, files
 
 
-def was_chosen(file: UploadFile) -> bool:
+def _was_chosen(file: UploadFile) -> bool:
     """Whether somebody meant to send it: for a file field that was left alone, browsers send an empty one."""
     return bool(file.filename or file.size)
+
+
+def read_texts(model: type[Options], texts: Mapping[str, str]) -> Options:
+    """A form's text fields, checked as :func:`read_fields` does."""
+    return read_fields(model, {name: _value(name, text) for name, text in texts.items()})
 
 
 def _value(name: str, text: str) -> object:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TypeAlias
 
 from fastapi import WebSocket
+from starlette.types import Message
 
 from lipstream.avatar_library import picture_warnings
 from lipstream.engines.base import Actor
@@ -66,7 +67,16 @@ class Prepared:
 class StreamSession:
     """One client's stream, from ready to the end."""
 
-    def __init__(self, websocket: WebSocket, service: Service, start: SessionStart, prepared: Prepared) -> None:
+    def __init__(
+        self,
+        websocket: WebSocket,
+        service: Service,
+        start: SessionStart,
+        prepared: Prepared,
+        early: asyncio.Future[Message],
+    ) -> None:
+        """``early`` is the first message after the start, which is waited for while the session is prepared."""
+        self._early = early
         self._websocket = websocket
         self._service = service
         self._start = start
@@ -124,10 +134,8 @@ class StreamSession:
 
     async def _read(self) -> None:
         """Turn messages into orders. Waits, and so does the client, while there is no room for them."""
-        while True:
-            received = await self._websocket.receive()
-            if received["type"] == "websocket.disconnect":
-                return
+        received = await self._early
+        while received["type"] != "websocket.disconnect":
             await self._outbox.wait_for_texts()
             try:
                 message = await self._message(received)
@@ -136,6 +144,7 @@ class StreamSession:
                 await self._obey(message)
             except LipstreamError as error:
                 self._outbox.add_text(error_message(error, fatal=False).model_dump_json())
+            received = await self._websocket.receive()
 
     async def _message(self, received: Mapping[str, object]) -> ClientMessage | bytes:
         data = received.get("bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 
@@ -98,11 +99,11 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
     studio = await service.studio()
     patience = PATIENT_SHARE * Fraction(service.settings.live_lead_ms, 1000)
 
-    def prepare() -> Prepared:
+    def prepare(cancelled: Callable[[], bool]) -> Prepared:
         engine = studio.engine(start.engine)
         limit = SizeLimit(service.settings.live_max_pixels, start.video.width)
         data, kind = _source(service, start)
-        actor = studio.live_actor(data, start.engine, limit, kind, _face_index(service, start))
+        actor = studio.live_actor(data, start.engine, limit, kind, _face_index(service, start), cancelled)
         fps = frame_rate(start.video.fps)
         audio = start.audio.format
         stream = LiveStream(
@@ -116,7 +117,18 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
         )
         return Prepared(actor, engine.name, engine.lookahead, stream, patience, _writer(start, actor, audio, fps))
 
-    return StreamSession(websocket, service, start, await asyncio.to_thread(prepare))
+    early = asyncio.ensure_future(websocket.receive())
+    preparing = asyncio.ensure_future(service.live.prepare(prepare))
+    try:
+        await asyncio.wait([early, preparing], return_when=asyncio.FIRST_COMPLETED)
+        if early.done() and early.result()["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        return StreamSession(websocket, service, start, await preparing, early)
+    except BaseException:
+        preparing.cancel()
+        early.cancel()
+        await asyncio.gather(preparing, early, return_exceptions=True)
+        raise
 
 
 def _source(service: Service, start: SessionStart) -> tuple[bytes, Kind]:

@@ -71,8 +71,9 @@ async function makeItSpeak() {
   if (!speech.file) return speech.fail("No speech yet", "Choose a recording or record yourself first.");
 
   const broken = brokenLimit(await limits, {
-    image: picture.file,
+    portrait: picture.file,
     pixels: picture.pixels,
+    clipSeconds: picture.seconds,
     audio: speech.file,
     seconds: speech.seconds,
   });
@@ -87,7 +88,7 @@ async function makeItSpeak() {
   byId("cancel").focus();
   try {
     const video = await client.render(
-      { image: portrait, audio: speech.file },
+      { portrait, audio: speech.file },
       { signal: running.signal, onPhase: (phase) => progress.show(phase) },
     );
     running = null;

@@ -1,5 +1,7 @@
 // Files dropped anywhere on the page or pasted into it, handed to the part they belong to.
 
+import { isClip } from "./clip.js";
+
 /**
  * @param {{picture: HTMLElement, speech: HTMLElement}} parts  of the page
  * @param {{picture: (file: File) => void, speech: (file: File) => void, unknown: (file: File) => void}} take
@@ -18,7 +20,7 @@ export function acceptFiles(parts, take, busy) {
     if (busy()) return;
     const taken = new Set();
     for (const file of files) {
-      const kind = kindOf(file) ?? partAt(target) ?? "unknown";
+      const kind = kindOf(file, partAt(target));
       if (!taken.has(kind)) take[kind](file);
       taken.add(kind);
     }
@@ -50,8 +52,9 @@ export function acceptFiles(parts, take, busy) {
   });
 }
 
-function kindOf(file) {
+/** A video is a clip on the part for pictures, and a recording everywhere else. */
+function kindOf(file, part) {
   if (file.type.startsWith("image/")) return "picture";
-  if (file.type.startsWith("audio/") || file.type.startsWith("video/")) return "speech";
-  return undefined;
+  if (file.type.startsWith("audio/")) return "speech";
+  return part ?? (isClip(file) ? "speech" : "unknown");
 }

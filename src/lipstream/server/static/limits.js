@@ -1,5 +1,6 @@
 // What the server accepts, checked here first, so that nobody uploads for minutes to hear that it was too much.
 
+import { isClip } from "./clip.js";
 import { duration, size } from "./words.js";
 
 /** Room for all of a message that is not the two files. */
@@ -19,25 +20,30 @@ export async function fetchLimits(page) {
  * The first limit that a job breaks.
  *
  * @param {object | null} limits
- * @param {{image: File, pixels: number, audio: File, seconds: number}} job  0 for what the browser cannot tell
+ * @param {{portrait: File, pixels: number, clipSeconds: number, audio: File, seconds: number}} job  0 for what the browser cannot tell
  * @returns {{code: string, message: string} | null}  codes as the server uses them
  */
-export function brokenLimit(limits, { image, pixels, audio, seconds }) {
-  if (image.size === 0) return { code: "not_an_image", message: "The file is empty. Choose another one." };
+export function brokenLimit(limits, { portrait, pixels, clipSeconds, audio, seconds }) {
+  const [kind, advice] = isClip(portrait) ? ["video", "make it shorter"] : ["image", "save it as JPEG"];
+  if (portrait.size === 0) return { code: kind === "video" ? "not_a_video" : "not_an_image", message: "The file is empty. Choose another one." };
   if (audio.size === 0) return { code: "audio_empty", message: "The file is empty. Choose another one." };
   if (!limits) return null;
-  if (image.size > limits.max_image_bytes) {
-    return { code: "image_too_large", message: `It has ${size(image.size)}; this server takes up to ${size(limits.max_image_bytes)}. Choose a smaller one, or save it as JPEG.` };
+  const { [`max_${kind}_bytes`]: mostBytes, [`max_${kind}_pixels`]: mostPixels } = limits;
+  if (portrait.size > mostBytes) {
+    return { code: `${kind}_too_large`, message: `It has ${size(portrait.size)}; this server takes up to ${size(mostBytes)}. Choose a smaller one, or ${advice}.` };
   }
-  if (pixels > limits.max_image_pixels) {
-    return { code: "image_too_large", message: `It has ${megapixels(pixels)}; this server takes up to ${megapixels(limits.max_image_pixels)}. Choose a smaller one, or cut the face out.` };
+  if (clipSeconds > limits.max_video_seconds + 0.5) {
+    return { code: "video_too_long", message: `It lasts ${duration(clipSeconds)}; this server takes up to ${duration(limits.max_video_seconds)}. It is played forth and back, so a few seconds are enough: cut it.` };
+  }
+  if (pixels > mostPixels) {
+    return { code: `${kind}_too_large`, message: `It has ${megapixels(pixels)}; this server takes up to ${megapixels(mostPixels)}. Choose a smaller one, or cut the face out.` };
   }
   if (seconds > limits.max_audio_seconds) {
     return { code: "audio_too_long", message: `It lasts ${duration(seconds)}; this server takes up to ${duration(limits.max_audio_seconds)}. Cut it into parts.` };
   }
-  if (base64Bytes(image) + base64Bytes(audio) + MESSAGE_FRAME_BYTES > limits.max_message_bytes) {
+  if (base64Bytes(portrait) + base64Bytes(audio) + MESSAGE_FRAME_BYTES > limits.max_message_bytes) {
     const room = Math.floor(((limits.max_message_bytes - MESSAGE_FRAME_BYTES) * 3) / 4);
-    return { code: "message_too_large", message: `Together they have ${size(image.size + audio.size)}; this server takes up to ${size(room)}. Choose a smaller picture, or a compressed recording (MP3, M4A or OGG instead of WAV).` };
+    return { code: "message_too_large", message: `Together they have ${size(portrait.size + audio.size)}; this server takes up to ${size(room)}. Choose a smaller picture, or a compressed recording (MP3, M4A or OGG instead of WAV).` };
   }
   return null;
 }

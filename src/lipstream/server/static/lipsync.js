@@ -1,5 +1,7 @@
 // The client side of /ws/lipsync (docs/protocol.md): one connection, one job at a time, many jobs one after the other.
 
+import { isClip } from "./clip.js";
+
 const CONNECT_PAUSES_MS = [0, 500, 1500, 3000];
 /** Close codes after which sending the same again cannot work: unsupported data, policy, message too big. */
 const FINAL_CLOSE_CODES = new Set([1003, 1008, 1009]);
@@ -27,7 +29,7 @@ export class LipsyncClient {
   /**
    * Renders one video.
    *
-   * @param {{image: Blob, audio: Blob}} job
+   * @param {{portrait: File, audio: Blob}} job  the portrait is a picture or a clip
    * @param {{signal: AbortSignal, onPhase: (phase: object) => void}} control
    *   `onPhase` hears {name: "connecting", attempt}, {name: "sending", done, total} in bytes,
    *   {name: "preparing"} and {name: "drawing", done, total} in frames. Aborting closes the connection, which stops
@@ -35,10 +37,11 @@ export class LipsyncClient {
    * @returns {Promise<Blob>} the MP4
    * @throws {LipsyncError} or the signal's reason
    */
-  async render({ image, audio }, { signal, onPhase }) {
+  async render({ portrait, audio }, { signal, onPhase }) {
     const id = String(++this.#jobs);
-    const [imageText, audioText] = await Promise.all([base64(image), base64(audio)]);
-    const message = JSON.stringify({ id, image: imageText, audio: audioText, progress: true });
+    const [portraitText, audioText] = await Promise.all([base64(portrait), base64(audio)]);
+    const field = isClip(portrait) ? "video" : "image";
+    const message = JSON.stringify({ id, [field]: portraitText, audio: audioText, progress: true });
     for (let attempt = 1; ; attempt++) {
       const socket = await this.#connected(signal, onPhase);
       try {

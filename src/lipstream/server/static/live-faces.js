@@ -1,5 +1,6 @@
-// The faces of the live view: those the server keeps (/v1/avatars), the sample, and pictures added here.
+// The faces of the live view: those the server keeps (/v1/avatars), the sample, and pictures and clips added here.
 
+import { isClip } from "./clip.js";
 import { announce, byId } from "./dom.js";
 import { LipstreamError } from "./lipstream.js";
 import { fetchSample } from "./server.js";
@@ -12,7 +13,7 @@ export class Faces {
   #page;
   #faces = [];
   #sampleId = null;
-  /** Names and pictures of the faces that were added here. */
+  /** Files and names of the faces that were added here, and addresses of those that are pictures. */
   #added = new Map();
   #loading = null;
   #image = byId("live-portrait");
@@ -69,9 +70,12 @@ export class Faces {
 
   async #upload(file, name) {
     const form = new FormData();
-    form.append("image", file, file.name);
+    form.append(isClip(file) ? "video" : "image", file, file.name);
     const face = await this.#ask("v1/avatars", { method: "POST", body: form });
-    if (!this.#added.has(face.id)) this.#added.set(face.id, { file, name, url: URL.createObjectURL(file) });
+    if (!this.#added.has(face.id)) {
+      const url = isClip(file) ? null : URL.createObjectURL(file);
+      this.#added.set(face.id, { file, name, url });
+    }
     return face;
   }
 
@@ -132,7 +136,7 @@ export class Faces {
       this.#image.src = this.#added.get(face.id)?.url ?? new URL(`v1/avatars/${face.id}/thumbnail`, this.#page);
       this.#image.alt = `The chosen face: ${name}`;
       byId("live-face-about").textContent = [`${name} · ${face.width} × ${face.height}`, ...face.warnings].join(" · ");
-    } else byId("live-face-about").textContent = "Choose a picture with a face seen from the front.";
+    } else byId("live-face-about").textContent = "Choose a picture, or a clip of a few seconds, with a face seen from the front.";
     this.#onChange();
   }
 }

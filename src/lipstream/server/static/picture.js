@@ -1,13 +1,17 @@
-// The portrait: chosen, dropped, pasted or the sample; shown on the stage as the browser shows it (EXIF included).
+// The portrait: chosen, dropped, pasted or the sample, a picture or a clip; shown on the stage as the browser shows it
+// (EXIF included), a clip by its first frame.
 
+import { firstFrame, isClip } from "./clip.js";
 import { announce, byId, showError } from "./dom.js";
-import { size } from "./words.js";
+import { duration, size } from "./words.js";
 
 export class PictureField {
-  /** The chosen picture, or null. @type {File | null} */
+  /** The chosen picture or clip, or null. @type {File | null} */
   file = null;
   /** Its number of pixels; 0 if the browser cannot show it. */
   pixels = 0;
+  /** Length of a clip; 0 of a picture, and if the browser cannot tell. */
+  seconds = 0;
   #sample = null;
   #input = byId("picture-file");
   #image = byId("portrait");
@@ -38,12 +42,19 @@ export class PictureField {
 
   async choose(file) {
     this.file = file;
-    this.pixels = 0;
+    this.pixels = this.seconds = 0;
     this.fail();
     byId("picture-sample").hidden = !this.#sample || file === this.#sample;
     this.#onChange();
     URL.revokeObjectURL(this.#url);
-    const url = (this.#url = URL.createObjectURL(file));
+    let url = (this.#url = URL.createObjectURL(file));
+    const clip = isClip(file) ? await firstFrame(url) : null;
+    if (url !== this.#url) return URL.revokeObjectURL(clip?.url);
+    if (clip) {
+      URL.revokeObjectURL(url);
+      url = this.#url = clip.url;
+      this.seconds = clip.seconds;
+    }
     this.#image.src = url;
     this.#image.alt = `Your portrait: ${file.name}`;
     const shown = await this.#image.decode().then(() => true, () => false);
@@ -53,9 +64,11 @@ export class PictureField {
     byId("stage-empty").textContent = "Your browser cannot show this file";
     const title = file === this.#sample ? "Sample: astronaut Eileen Collins, photographed by NASA (public domain)" : file.name;
     if (shown) this.pixels = this.#image.naturalWidth * this.#image.naturalHeight;
-    const facts = shown ? `${this.#image.naturalWidth} × ${this.#image.naturalHeight}, ${size(file.size)}` : size(file.size);
-    byId("picture-about").textContent = `${title} · ${facts}`;
-    if (file !== this.#sample) announce(`Picture chosen: ${file.name}`);
+    const facts = [size(file.size)];
+    if (clip) facts.unshift(duration(clip.seconds));
+    if (shown) facts.unshift(`${this.#image.naturalWidth} × ${this.#image.naturalHeight}`);
+    byId("picture-about").textContent = `${title} · ${facts.join(", ")}`;
+    if (file !== this.#sample) announce(`${clip ? "Clip" : "Picture"} chosen: ${file.name}`);
   }
 
   /** Shows an error next to the picture and goes there; without words it clears the error. */
