@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from websockets.sync.client import connect
 
 from lipstream.avatar import Avatar
+from lipstream.client import Media
+from lipstream.client import connect as stream
 from lipstream.config import Settings
 from lipstream.engines.wav2lip.imported import ImportedModel, import_folder
 from lipstream.models.store import default_cache
@@ -114,6 +117,26 @@ def test_what_cannot_be_used_is_reported_and_leaves_the_engine_alone(server: Liv
     assert ready["engines"] == ["portrait", "wav2lip"]
     assert list(ready["problems"]) == ["segmentation"]  # type: ignore[call-overload]
     assert [model["name"] for model in ready["absent"]] == ["super-resolution", "face-alignment"]  # type: ignore[attr-defined]
+
+
+def test_it_streams(server: LiveServer, files: dict[str, str], sample_speech: NDArray[np.float32]) -> None:
+    async def talk() -> None:
+        image = base64.b64decode(files["image"])
+        async with stream(server.websocket_url("/ws/stream"), image=image, sample_rate=16_000) as session:
+            assert session.ready["engine"] == "wav2lip"
+            assert session.ready["lookahead_ms"] > 200, "the last column of a frame's window is 212.5 ms after it"
+            await session.send((sample_speech[8_000:24_000] * 32_767).astype(np.int16))
+            await session.end()
+            events = []
+            async for item in session:
+                if not isinstance(item, Media) and item.type.startswith("speech."):
+                    events.append(item)
+                if len(events) == 2:
+                    break
+        assert [event.type for event in events] == ["speech.started", "speech.ended"]
+        assert events[1]["duration_ms"] == 1000
+
+    asyncio.run(asyncio.wait_for(talk(), 60))
 
 
 def test_a_checkpoint_that_is_something_else_is_reported_and_portrait_still_runs(
