@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import av
+import httpx
 import pytest
+
+from tests.media import mp3_bytes, noisy_vowels
 
 ROOT = Path(__file__).parent.parent
 SPEECH = ROOT / "src" / "lipstream" / "assets" / "sample.wav"
+TERMINAL = {"TTY_COMPATIBLE": "1", "FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+"""Makes the bar move although nobody looks."""
 
 
 def lipstream(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -24,6 +32,7 @@ def test_render_writes_a_video_and_says_how_fast(sample_portrait: Path, short_sp
     done = lipstream("render", sample_portrait, short_speech, "-o", target, "--fps", "30")
     assert done.returncode == 0, done.stderr
     assert "× real time" in done.stdout
+    assert "30/30 frames" in done.stderr, "the bar"
     with av.open(io.BytesIO(target.read_bytes())) as file:
         assert file.streams.video[0].frames == 30
         assert (file.streams.video[0].width, file.streams.video[0].height) == (512, 512)
@@ -38,6 +47,9 @@ def test_render_writes_a_video_and_says_how_fast(sample_portrait: Path, short_sp
         (["render", "{portrait}", SPEECH, "--engine", "wav2lip"], 4, "engine_unavailable"),
         (["render", "missing.jpg", SPEECH], 2, "missing.jpg"),
         (["render", "{portrait}", SPEECH, "-o", "/nonexistent/folder/out.mp4"], 2, "folder"),
+        (["render", "{portrait}", SPEECH, "-o", ROOT], 2, "directory"),
+        (["render", ROOT, SPEECH], 2, "directory"),
+        (["serve", "--port", "65536"], 2, "65535"),
         (["sing"], 2, "sing"),
     ],
 )
@@ -50,11 +62,72 @@ def test_mistakes_are_named_and_have_an_exit_code(
     assert "Traceback" not in done.stderr
 
 
-def test_help_teaches() -> None:
-    done = lipstream("--help")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], ["serve", "render", "models", "render portrait.jpg speech.wav -o talking.mp4", "Exit codes", "130"]),
+        (["serve"], ["--host 0.0.0.0 --port 8000", "docs/settings.md", "127.0.0.1"]),
+        (["render"], ["render me.jpg hello.wav -o talking.mp4", "1 to 60", "WebP", "MP3", "checkpoint"]),
+        (["models"], ["list", "pull", "import", "lipstream models list"]),
+        (["models", "pull"], ["pull wav2lip-gan", "terms", "verify"]),
+        (["models", "import"], ["import checkpoints/wav2lip_gan.pth", ".onnx", "PyTorch"]),
+    ],
+)
+def test_help_teaches(command: list[str], words: list[str]) -> None:
+    done = lipstream(*command, "--help")
     assert done.returncode == 0
-    for word in ("serve", "render", "models", "portrait.jpg"):
-        assert word in done.stdout
+    text = " ".join(done.stdout.split())
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("LIPSTREAM_PORT", "65536"), ("device", "tpu")])
+@pytest.mark.parametrize("command", [["serve"], ["models", "list"]])
+def test_a_setting_that_makes_no_sense_is_named(
+    name: str, value: str, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = lipstream(*command)
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_prints_the_address_of_the_page_and_ends_with_ctrl_c() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "lipstream", "serve", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = ""
+            for line in process.stderr:
+                said += line
+                if "Ready." in line:
+                    break
+            assert f"http://localhost:{port}/" in said
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+
+
+def test_render_that_is_interrupted_writes_nothing(sample_portrait: Path, tmp_path: Path) -> None:
+    speech, target = tmp_path / "long.mp3", tmp_path / "talking.mp4"
+    speech.write_bytes(mp3_bytes(noisy_vowels(10.0), 16_000, repeat=30))
+    command = [sys.executable, "-m", "lipstream", "render", str(sample_portrait), str(speech), "-o", str(target)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | TERMINAL) as process:
+        assert process.stderr is not None
+        while "/7500" not in (said := process.stderr.read(20)):  # the bar has begun to count
+            assert said
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "Stopped." in rest
+    assert "Traceback" not in rest
+    assert not target.exists()
 
 
 def test_models_list_shows_licences() -> None:

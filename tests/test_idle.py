@@ -25,6 +25,8 @@ def numbers(life: Liveliness) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 @given(seed=seeds, frame=frames)
 def test_stays_within_its_bounds(seed: int, frame: int) -> None:
+    assert MAX_ANGLE <= 1.0, "degrees"
+    assert max(MAX_SCALE, MAX_SHIFT) <= 0.01
     life = IdleMotion(seed, FPS).at(frame)
     assert max(abs(life.yaw), abs(life.pitch), abs(life.roll)) <= MAX_ANGLE
     assert max(abs(life.x), abs(life.y)) <= MAX_SHIFT

@@ -53,6 +53,26 @@ def test_dockerfile_runs_the_steps_of_make_setup() -> None:
     assert re.search(r"^USER \d+$", dockerfile, re.MULTILINE), "the container must not run as root"
 
 
+def test_dockerfile_copies_only_what_is_there_and_not_ignored() -> None:
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    names = {name.removeprefix("./") for line in copied for name in line.split()}
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert names == let_in
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_dockerfile_has_what_the_package_and_the_documented_commands_need() -> None:
+    """The build reads the readme and the licence; ``uvicorn app.main:app`` works in the container as well."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for name in ("pyproject.toml", project["readme"], *project["license-files"], "src", "app"):
+        assert re.search(rf"^COPY .*\b{re.escape(name)}\b", dockerfile, re.MULTILINE), name
+    assert "--host" in dockerfile
+    assert "0.0.0.0" in dockerfile
+    assert "EXPOSE 8000" in dockerfile
+    assert dockerfile.count("\nFROM ") + dockerfile.startswith("FROM ") == 2, "build tools stay in the first stage"
+
+
 @pytest.mark.parametrize("folder", ["src", "app"])
 def test_no_module_is_a_grab_bag(folder: str) -> None:
     names = {path.stem for path in (ROOT / folder).rglob("*.py")}

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
 
 from lipstream.config import Settings
+from lipstream.face.finder import FaceFinder
 from lipstream.inventory import absent_models
 from lipstream.media.clock import frame_count, frame_rate
 from lipstream.server.app import create_app
@@ -36,6 +38,7 @@ from lipstream.server.messages import LipsyncRequest
 from lipstream.server.rest import STATUS
 from tests.live_server import LiveServer, running_server, wait_until
 from tests.media import mp3_bytes, noisy_vowels, wav_bytes
+from tests.turned_head import turned_head
 
 ROOT = Path(__file__).parent.parent
 RATE = 16_000
@@ -54,6 +57,8 @@ class Media:
 
     portrait: bytes
     """A face, 240 × 256 pixels, PNG."""
+    turned: bytes
+    """The same, turned by 60°."""
     speech: bytes
     """0.4 s, WAV."""
     long_speech: bytes
@@ -68,8 +73,9 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def media(astronaut: NDArray[np.uint8]) -> Media:
+def media(astronaut: NDArray[np.uint8], finder: FaceFinder) -> Media:
     return Media(
+        turned=png_bytes(turned_head(astronaut, finder.largest(astronaut), 60.0)),
         portrait=png_bytes(astronaut[:256, 100:340]),
         speech=wav_bytes(noisy_vowels(0.4), RATE),
         long_speech=mp3_bytes(noisy_vowels(10.0), RATE, repeat=24),
@@ -197,6 +203,7 @@ def bad_media(media: Media) -> dict[str, tuple[bytes, bytes]]:
         "image_too_large": (bomb.getvalue(), media.speech),
         "image_too_small": (png_bytes(np.zeros((8, 8, 3), np.uint8)), media.speech),
         "no_face": (grey, media.speech),
+        "face_turned": (media.turned, media.speech),
         "not_audio": (media.portrait, b"This is a sentence, but not a spoken one. " * 50),
         "no_audio_stream": (media.portrait, silent_video.getvalue()),
         "audio_empty": (media.portrait, wav_bytes(np.zeros(0, np.float32), RATE)),
@@ -576,12 +583,19 @@ def test_page_and_sample(server: LiveServer) -> None:
     assert server.get("/nothing/here")[0] == 404
 
 
-def test_the_documented_uvicorn_command(media: Media) -> None:
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", "0"]
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--reload"]])
+def test_the_documented_uvicorn_command(media: Media, options: list[str]) -> None:
+    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", "0", *options]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             port = next(found[1] for line in process.stderr if (found := re.search(r"http://127.0.0.1:(\d+)", line)))
+            wait_until(lambda: listens(int(port)), "the server listens: with --reload another process does")
             with connect(f"ws://127.0.0.1:{port}/ws/lipsync", max_size=None) as websocket:
                 check_success(answer(websocket, message(media.portrait, media.speech)))
         finally:

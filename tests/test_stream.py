@@ -535,7 +535,7 @@ def test_a_receiver_that_does_not_read_is_given_up(server: LiveServer, portrait:
 
 
 def test_a_closed_connection_frees_everything(server: LiveServer, portrait: bytes) -> None:
-    async def vanish() -> None:
+    async def vanish() -> float:
         async with connect(stream_url(server), image=portrait) as session:
             await session.send(np.ones(20 * RATE, np.int16))
             await until(session, "speech.started")
@@ -543,9 +543,13 @@ def test_a_closed_connection_frees_everything(server: LiveServer, portrait: byte
             session._websocket.transport.abort()
             begin = time.monotonic()
             await asyncio.to_thread(wait_until, free(server), "the session is gone")
-            assert time.monotonic() - begin < 10, "the promise is two seconds"
+            return time.monotonic() - begin
 
-    run(vanish())
+    async def some_times() -> None:
+        """The least of them: what the server needs, whatever else the machine does."""
+        assert min([await vanish() for _ in range(3)]) < 2
+
+    run(some_times())
 
 
 GARBAGE: list[tuple[str, str]] = [

@@ -22,10 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lipstream.config import Settings
 from lipstream.media.clock import frame_rate
 from lipstream.models_cli import models, pull_missing
-from lipstream.terminal import plain_errors, say
+from lipstream.terminal import plain_errors, read_settings, say
 from lipstream.threads import one_thread_per_library
 
 app = typer.Typer(
@@ -33,7 +32,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Real-time lip sync: a portrait and speech in, the person saying it out.",
-    epilog="Start with: lipstream render portrait.jpg speech.wav -o talking.mp4",
+    epilog="Start with: lipstream render portrait.jpg speech.wav -o talking.mp4\n\n"
+    "Exit codes: 0 done, 1 an error in lipstream itself, 2 wrong usage, 3 the picture or the recording cannot be used, "
+    "4 a model or an engine is missing, 130 interrupted.",
 )
 app.add_typer(models, name="models")
 
@@ -48,13 +49,20 @@ class EngineChoice(str, Enum):
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all. Default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one. Default: 8000.")
+    ] = None,
 ) -> None:
-    """Serve the page, the WebSocket and the HTTP endpoints. Settings: docs/settings.md."""
+    """Serve the page, the WebSockets and the HTTP endpoints until Ctrl-C.
+
+    More is set by the environment or a file .env: docs/settings.md.
+
+    Example: LIPSTREAM_WORKERS=1 lipstream serve --host 0.0.0.0 --port 8000
+    """
     from lipstream.server.serve import run
 
-    settings = Settings()
+    settings = read_settings()
     run(settings.model_copy(update={k: v for k, v in {"host": host, "port": port}.items() if v is not None}))
 
 
@@ -62,10 +70,16 @@ def serve(
 def render(
     portrait: Annotated[
         Path,
-        typer.Argument(help="A picture with a face (JPEG, PNG, WebP, ...), or a clip (MP4, WebM, ...).", exists=True),
+        typer.Argument(
+            help="A picture with a face (JPEG, PNG, WebP, ...), or a clip (MP4, WebM, ...).",
+            exists=True,
+            dir_okay=False,
+        ),
     ],
-    audio: Annotated[Path, typer.Argument(help="The recording: WAV, MP3, M4A, Ogg, ...", exists=True)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("output.mp4"),
+    audio: Annotated[Path, typer.Argument(help="The recording: WAV, MP3, M4A, Ogg, ...", exists=True, dir_okay=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.", dir_okay=False)] = Path(
+        "output.mp4"
+    ),
     fps: Annotated[float, typer.Option(help="Frames per second, 1 to 60.")] = 25.0,
     engine: Annotated[
         EngineChoice, typer.Option(help="auto is wav2lip when its checkpoint is there, else portrait.")
@@ -89,7 +103,7 @@ def render(
         raise typer.BadParameter(f"There is no folder {output.absolute().parent}.", param_hint="--output")
     with plain_errors():
         one_thread_per_library()
-        settings = Settings()
+        settings = read_settings()
         pull_missing(settings)
         studio = Studio.open(settings)
         source, speech = portrait.read_bytes(), audio.read_bytes()

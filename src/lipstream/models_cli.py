@@ -19,9 +19,13 @@ from lipstream.models.assets import ASSETS
 from lipstream.models.checkpoints import CHECKPOINTS, Checkpoint, Kind, fetch, inspect, kind_of, named
 from lipstream.models.store import ModelStore, default_cache
 from lipstream.models.store import Progress as StoreProgress
-from lipstream.terminal import plain_errors, say
+from lipstream.terminal import plain_errors, read_settings, say
 
-models = typer.Typer(no_args_is_help=True, help="The model files: what is there, fetching and importing.")
+models = typer.Typer(
+    no_args_is_help=True,
+    help="The model files: what is there, fetching and importing.",
+    epilog="Start with: lipstream models list",
+)
 
 _SETTINGS: dict[Kind, str] = {
     "wav2lip": "wav2lip_path",
@@ -44,7 +48,7 @@ class ImportKind(str, Enum):
 @models.command("list")
 def list_models() -> None:
     """Show every model file: whether it is there, its hash, its licence, where it comes from, what it is for."""
-    settings = Settings()
+    settings = read_settings()
     store = ModelStore(settings.cache_dir, settings.checkpoints_dir)
     say("Needed:")
     for asset in ASSETS:
@@ -72,9 +76,12 @@ def pull(
         str | None, typer.Option("--from", help="Fetch from this address instead; the content is checked all the same.")
     ] = None,
 ) -> None:
-    """Fetch and verify: all needed models that are missing, or one published checkpoint by name."""
+    """Fetch and verify: all needed models that are missing, or one published checkpoint by name.
+
+    Example: lipstream models pull wav2lip-gan
+    """
     with plain_errors():
-        settings = Settings()
+        settings = read_settings()
         if name is None:
             pull_missing(settings)
             say("All models are there.")
@@ -120,7 +127,9 @@ def _say_what_next(kind: Kind, path: Path, settings: Settings) -> None:
 
 @models.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt, .onnx, .safetensors.", exists=True)],
+    file: Annotated[
+        Path, typer.Argument(help="A checkpoint: .pth, .pt, .onnx, .safetensors.", exists=True, dir_okay=False)
+    ],
     kind: Annotated[ImportKind, typer.Option("--as", help="What it is; auto looks at its tensors.")] = ImportKind.auto,
 ) -> None:
     """Turn a checkpoint into the form that runs, once: later starts need no PyTorch.
@@ -128,7 +137,7 @@ def import_model(
     Example: lipstream models import checkpoints/wav2lip_gan.pth
     """
     with plain_errors():
-        settings = Settings()
+        settings = read_settings()
         recognised = _recognise(file) if kind is ImportKind.auto else kind.value
         if recognised == "detector":
             say(f"{file} is a face detector: it is used as it is, with face_detector=face-alignment.")

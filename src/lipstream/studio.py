@@ -26,6 +26,7 @@ from lipstream.engines.base import SPEECH_RATE, Actor, Engine
 from lipstream.engines.portrait.engine import PortraitEngine
 from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Options, Wav2LipEngine
 from lipstream.engines.wav2lip.imported import find_checkpoint
+from lipstream.enhance.imported import Step
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
 from lipstream.errors import CancelledError, EngineError, FaceError, ImageError, LipstreamError, RequestError
@@ -263,13 +264,21 @@ def _open_wav2lip(
     parser = upscaler = detector = None
     if settings.segmentation_path.is_file():
         try:
-            parser = FaceParser.load(settings.segmentation_path, store.cache)
+            parser = FaceParser.load(
+                settings.segmentation_path, store.cache, on_progress=_log_steps(settings.segmentation_path)
+            )
         except LipstreamError as error:
             _note(problems, "segmentation", error)
     if settings.sr_path.is_file():
         try:
             threads = available_cores()
-            upscaler = Upscaler.load(settings.sr_path, store.cache, device=settings.device, threads=threads)
+            upscaler = Upscaler.load(
+                settings.sr_path,
+                store.cache,
+                device=settings.device,
+                threads=threads,
+                on_progress=_log_steps(settings.sr_path),
+            )
         except LipstreamError as error:
             _note(problems, "super-resolution", error)
     if settings.face_detector == "face-alignment":
@@ -278,7 +287,23 @@ def _open_wav2lip(
         except LipstreamError as error:
             _note(problems, "face-alignment", error)
     enhancements = Enhancements(parser, upscaler, detector)
-    return Wav2LipEngine.load(checkpoint, store.cache, device=settings.device, enhancements=enhancements)
+    return Wav2LipEngine.load(
+        checkpoint,
+        store.cache,
+        device=settings.device,
+        enhancements=enhancements,
+        on_progress=_log_steps(checkpoint),
+    )
+
+
+def _log_steps(checkpoint: Path) -> Step:
+    """Says in the log how far an import is: a start that takes half a minute must not look stuck."""
+
+    def log(step: str, done: int, total: int) -> None:
+        if done < total:
+            logger.info("Importing %s, once: %s (%d of %d)", checkpoint.name, step, done + 1, total)
+
+    return log
 
 
 def _note(problems: dict[str, LipstreamError], what: str, error: LipstreamError) -> None:

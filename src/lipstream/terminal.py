@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, errors as sentences, plain output."""
+"""What the commands share: settings, exit codes, errors as sentences, plain output."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
+from lipstream.config import PREFIX, Settings
 from lipstream.errors import EngineError, LipstreamError, ModelError
 
 BAD_INPUT = 3
 NOT_AVAILABLE = 4
+
+
+def read_settings() -> Settings:
+    """The settings. One that makes no sense is wrong usage (:class:`typer.BadParameter`) and is named as it is set."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        own = name in Settings.model_fields and not Settings.model_fields[name].validation_alias
+        raise typer.BadParameter(first["msg"], param_hint=PREFIX + name.upper() if own else name) from None
 
 
 @contextmanager

@@ -79,6 +79,43 @@ def test_player_tells_what_is_seen(page: Page) -> None:
     assert not page.evaluate("window.player.speak(new Float32Array(10))")
 
 
+def test_player_returns_to_the_live_edge(page: Page) -> None:
+    """A little behind it plays faster; far behind, where that would take half a minute, it skips."""
+    page.evaluate(PLAYER, [{}, False])
+    wait_for(page, "picture")
+    speak(page, seconds=40)
+    wait_for(page, "speechstarted")
+    page.wait_for_timeout(3_500)
+    faster = page.evaluate(
+        """async () => {
+          const video = window.player.element;
+          video.currentTime -= 0.4;
+          for (let i = 0; i < 100; i++) {
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            if (video.playbackRate > 1.02) return true;
+          }
+          return false;
+        }"""
+    )
+    assert faster
+    page.wait_for_timeout(1_600)  # it does not skip twice in a moment
+    behind = page.evaluate(
+        """async () => {
+          const video = window.player.element;
+          const edge = () => video.buffered.end(video.buffered.length - 1) - video.currentTime;
+          video.currentTime -= 3;
+          await new Promise((resolve) => video.addEventListener("seeked", resolve, {once: true}));
+          const far = edge();
+          const begin = performance.now();
+          while (edge() > 1.5 && performance.now() - begin < 6000) await new Promise((r) => setTimeout(r, 20));
+          return [far, edge()];
+        }"""
+    )
+    assert behind[0] > 2.5
+    assert behind[1] < 1.5
+    page.evaluate("window.player.close()")
+
+
 def test_player_sends_no_more_than_the_server_can_hold(page: Page) -> None:
     page.evaluate(PLAYER, [{"sampleRate": 16_000, "queueSeconds": 100}, False])
     wait_for(page, "picture")
