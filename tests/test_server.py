@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ from lipstream.media.clock import frame_count, frame_rate
 from lipstream.server.app import create_app
 from lipstream.server.messages import LipsyncRequest
 from lipstream.server.rest import STATUS
+from lipstream.studio import Studio
 from tests.live_server import LiveServer, running_server, wait_until
 from tests.media import mp3_bytes, noisy_vowels, wav_bytes
 from tests.turned_head import turned_head
@@ -509,6 +511,24 @@ async def test_alive_but_not_ready_while_loading() -> None:
         assert (await client.get("/healthz")).status_code == 200
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["status"]) == (503, "loading")
+
+
+def test_not_ready_before_the_warm_up_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    warm_up = Studio.warm_up
+
+    def held_up(studio: Studio) -> None:
+        over.wait(60)
+        warm_up(studio)
+
+    monkeypatch.setattr(Studio, "warm_up", held_up)
+    with running_server(Settings(workers=1), wait_for_models=False) as live:
+        try:
+            wait_until(lambda: live.get_json("/readyz")["status"] == "warming up", "the models are loaded")
+            assert live.get("/readyz")[0] == 503
+        finally:
+            over.set()
+        wait_until(lambda: live.get("/readyz")[0] == 200, "it is ready")
 
 
 @pytest.fixture

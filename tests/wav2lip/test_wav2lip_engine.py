@@ -17,6 +17,7 @@ from lipstream.avatar import Avatar
 from lipstream.engines.base import Actor, Engine, Patch
 from lipstream.engines.wav2lip.box import Box
 from lipstream.engines.wav2lip.engine import CPU_BATCH, Options, Wav2LipActor, Wav2LipEngine, network_face
+from lipstream.engines.wav2lip.network import FaceEncoder, Shares
 from lipstream.errors import RequestError
 from lipstream.media.clock import frame_count, frame_rate
 from lipstream.session import Session
@@ -52,6 +53,24 @@ def test_it_is_an_engine(small_engine: Wav2LipEngine, actor: Wav2LipActor) -> No
     shared: Actor = actor
     assert (engine.name, small_engine.img_size, small_engine.device) == ("wav2lip", 96, "cpu")
     assert shared.avatar.size == (256, 256)
+
+
+def test_the_face_of_a_still_is_encoded_once(
+    small_engine: Wav2LipEngine, head: Avatar, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is said."""
+    encoded = []
+    encode = FaceEncoder.__call__
+
+    def counted(encoder: FaceEncoder, face: NDArray[np.float32]) -> Shares:
+        encoded.append(face.shape)
+        return encode(encoder, face)
+
+    monkeypatch.setattr(FaceEncoder, "__call__", counted)
+    actor = small_engine.prepare(head)
+    for batch in (1, CPU_BATCH):
+        assert len(frames(actor, speech, batch=batch)) == 25
+    assert encoded == [(6, 96, 96)]
 
 
 @pytest.mark.parametrize("fps", [1, 10, 23.976, 25, 29.97, 30, 50, 60])
