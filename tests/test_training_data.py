@@ -9,10 +9,10 @@ pytest.importorskip("scipy", reason="needs the train or reference extra")
 pytest.importorskip("torch", reason="needs the train or reference extra")
 
 from lipstream.engines.portrait.phones import PHONES
+from training.espeak import Spoken, arpabet
 from training.mouth_of_phones import fit_phone_mouth, hops_of, imagined, steps_of
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
 from training.prepare import POINTS, opening_map
-from training.syllables import Spoken, arpabet
 
 
 @pytest.mark.parametrize("noise", NOISES)

@@ -17,6 +17,7 @@ from lipstream.engines.portrait.motion import ARTICULATIONS, MotionModel
 from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
 from training.dataset import Sequences, Voice, align_clip, build, filmed, nobody
+from training.espeak import Speaker
 from training.evaluate import acoustic_model, evaluate
 from training.export import export
 from training.mouth_of_phones import fit_phone_mouth, imagined, steps_of
@@ -24,7 +25,6 @@ from training.network import MotionNetwork
 from training.noises import NOISES, coloured, pink
 from training.prepare import N_LIP, POINTS, Array, Clip, load_clips, motion_basis, opening_map, width_map
 from training.split import split
-from training.syllables import Speaker
 
 COEFFICIENTS = 10
 """Explain 99.7 % of s1's motion."""
@@ -37,10 +37,18 @@ VOICES = (
     Voice((0.92, 1.09), (-14.0, 6.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.6, 0.6)),
 )
 """Every clip is heard once in each of these ways."""
-SYLLABLE_VOICES = (Voice((0.9, 1.12), (-12.0, 6.0), snr_db=(12.0, 45.0), tilt=(-0.5, 0.5)),) * 2
-"""The same for spoken syllables."""
-SYLLABLES = 160
-"""Rows of them."""
+SYLLABLES, SYLLABLE_VOICES = 160, (Voice((0.9, 1.12), (-12.0, 6.0), snr_db=(12.0, 45.0), tilt=(-0.5, 0.5)),) * 2
+"""Rows of spoken syllables, and the same for them."""
+SENTENCES, SENTENCE_VOICES = (
+    450,
+    (
+        Voice((0.85, 1.18), (-12.0, 6.0), tilt=(-0.5, 0.5)),
+        Voice((0.88, 1.14), (-12.0, 6.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.2, tilt=(-0.6, 0.6)),
+    ),
+)
+"""The same for spoken sentences."""
+SENTENCE_WEIGHT = 0.15
+"""What their motion counts: it is imagined. Their phones are known, so what the lips must do counts fully."""
 NOBODY, NOBODY_SPEAKS = 100, Voice(rooms=0.2)
 """Sequences in which nobody speaks."""
 
@@ -102,14 +110,17 @@ class Data:
     """(n, steps, K)"""
     articulation: Tensor
     """(n, steps, A)"""
+    weight: Tensor
+    """(n,) what the motion counts."""
 
     @classmethod
-    def join(cls, parts: list[Sequences]) -> Data:
-        """Put the voices together."""
+    def join(cls, parts: list[Sequences], weights: list[float]) -> Data:
+        """Put the voices together, each with its weight."""
         return cls(
             torch.tensor(np.concatenate([p.heard.astype(np.float16) for p in parts])),
             torch.tensor(np.concatenate([p.coefficients for p in parts])),
             torch.tensor(np.concatenate([p.articulation for p in parts])),
+            torch.cat([torch.full((len(p.heard),), weight) for p, weight in zip(parts, weights, strict=True)]),
         )
 
 
@@ -131,7 +142,8 @@ def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int,
             heard = data.heard[chosen].float()
             heard[..., :N_STATES] += torch.randn_like(heard[..., :N_STATES]) * recipe.noise
             motion, logits = network(heard)
-            cost = loss(motion * spread, logits, data.coefficients[chosen], data.articulation[chosen])
+            weight = data.weight[chosen, None, None]
+            cost = loss(motion * spread * weight, logits, data.coefficients[chosen] * weight, data.articulation[chosen])
             optimiser.zero_grad()
             cost.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -154,7 +166,7 @@ def taught(data: Data, teachers: list[MotionNetwork], spread: Tensor) -> Data:
             spoken = torch.sigmoid(torch.stack([a[1] for a in answers])).mean(0)
             coefficients.append((motion + data.coefficients[chosen]) / 2)
             articulation.append((spoken + data.articulation[chosen]) / 2)
-    return Data(data.heard, torch.cat(coefficients), torch.cat(articulation))
+    return Data(data.heard, torch.cat(coefficients), torch.cat(articulation), data.weight)
 
 
 def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread: Array, seed: int) -> Data:
@@ -167,9 +179,13 @@ def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread
         steps, [s.coefficients[: len(p)] for p, s in zip(steps, sentences, strict=True)], spread, seed
     )
     speaker, rng = Speaker(), np.random.default_rng(seed)
-    syllables = [imagined(speaker.say(rng), mouth, spread, vectors) for _ in range(SYLLABLES)]
+    syllables = [imagined(speaker.syllables(rng), mouth, spread, vectors) for _ in range(SYLLABLES)]
     parts += [build(acoustic, syllables, voice, seed + 50 + i) for i, voice in enumerate(SYLLABLE_VOICES)]
-    return Data.join([*parts, nobody(acoustic, NOBODY, len(vectors), NOBODY_SPEAKS, seed)])
+    parts.append(nobody(acoustic, NOBODY, len(vectors), NOBODY_SPEAKS, seed))
+    weights = [1.0] * len(parts)
+    read = [imagined(speaker.sentence(rng), mouth, spread, vectors) for _ in range(SENTENCES)]
+    parts += [build(acoustic, read, voice, seed + 60 + i) for i, voice in enumerate(SENTENCE_VOICES)]
+    return Data.join(parts, weights + [SENTENCE_WEIGHT] * len(SENTENCE_VOICES))
 
 
 def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: Recipe, out: Path) -> None:

@@ -50,7 +50,7 @@ _EASE_IN = 6
 """Steps over which an utterance leaves the resting mouth, 120 ms: the picture before it shows the mouth at rest."""
 _SPEAKING = (0.20, 0.50)
 """Below the first probability of speech the mouth rests, above the second it moves as the network says."""
-_TOUCHING = (0.35, 0.75)
+_TOUCHING = (0.22, 0.55)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
 _CLOSED, _SPEECH = ARTICULATIONS.index("closed"), ARTICULATIONS.index("speech")

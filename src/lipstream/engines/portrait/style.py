@@ -23,7 +23,7 @@ PRESSED_GAP_IOD = -0.006
 """Lips may be pressed together by this much; what the network says beyond is noise."""
 CALM_YAW, LAST_YAW = 35.0, 50.0
 """Heads turned further than the first speak with ever smaller motion, at the second with half; degrees."""
-CLOSING = (0.30, 0.70)
+CLOSING = (0.18, 0.50)
 """From the first probability of touching lips on, the gap shrinks; from the second on the lips touch."""
 BITING = (0.15, 0.40)
 """The same for teeth on the lower lip."""

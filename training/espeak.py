@@ -1,6 +1,7 @@
-"""Single syllables that nobody filmed, spoken by eSpeak NG in many voices: ``apt-get install libespeak-ng1``.
+"""Speech that nobody filmed, by eSpeak NG in many voices and languages: ``apt-get install libespeak-ng1``.
 
-A film of sentences never shows a vowel alone; a network that knows only sentences takes one for noise.
+A film of sentences never shows a vowel alone, and a network that knows only sentences takes one for noise; a film of
+one speaker does not tell how other voices sound when lips touch. Of what is spoken here the phones are known.
 """
 
 from __future__ import annotations
@@ -17,7 +18,24 @@ from scipy.signal import resample_poly
 from lipstream.engines.portrait.phones import SAMPLE_RATE
 
 LIBRARY = "libespeak-ng.so.1"
-LANGUAGES = ("en-us", "en-gb", "en-gb-scotland")
+ENGLISH = ("en-us", "en-gb", "en-gb-scotland")
+LETTERS: dict[str, tuple[str, str]] = {
+    "en-us": ("p t k b d g m n f v s z l r h w sh ch th j", "a e i o u ee oo ai ou ay ar or er"),
+    "en-gb": ("p t k b d g m n f v s z l r h w sh ch th j", "a e i o u ee oo ai ou ay ar or er"),
+    "de": ("p t k b d g m n f s z l r h w sch ch st", "a e i o u ä ö ü ei au eu ie"),
+    "fr": ("p t k b d g m n f v s z l r ch j gn", "a é è i o u ou eu an on in oi"),
+    "es": ("p t b d g m n f s l r j ñ ch ll rr", "a e i o u ie ue"),
+    "it": ("p t k b d g m n f v s z l r gli sc ci", "a e i o u ia uo"),
+    "pl": ("p t k b d g m n f w s z l r h sz cz ż ś", "a e i o u y ą ę"),
+    "nl": ("p t k b d g m n f v s z l r h w sch", "a aa e ee i ie o oo oe u uu ui eu ij"),
+    "sv": ("p t k b d g m n f v s l r h j sj", "a e i o u y å ä ö"),
+    "pt": ("p t k b d g m n f v s z l r lh nh ch", "a e i o u ão ei ou"),
+    "tr": ("p t k b d g m n f v s z l r h y ş ç c", "a e ı i o ö u ü"),
+    "sw": ("p t k b d g m n f v s z l r h w sh ch ng", "a e i o u"),
+    "fi": ("p t k d m n s v l r h j", "a aa e i ii o u uu y ä ö"),
+}
+"""Per language, what words are made of: onsets and nuclei as it writes them."""
+CODAS = ("", "", "", "n", "l", "s", "m")
 VARIANTS = (
     *("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5"),
     *("+klatt", "+klatt2", "+Andy", "+Annie", "+anika"),
@@ -25,22 +43,30 @@ VARIANTS = (
 VOWELS = ("A:", "i:", "u:", "O:", "E", "3:", "a", "I", "U", "oU", "aI", "eI", "aU", "OI")
 ONSETS = ("", "", "", "m", "b", "f", "l", "t", "s", "k", "w", "r", "n", "d", "p", "v", "S")
 """In eSpeak's own phoneme names."""
-SYLLABLES = (3, 6)
-WORDS_PER_MINUTE, PITCH, MELODY = (80, 150), (20, 80), (0, 60)
+WORDS, SYLLABLES = (3, 7), (1, 3)
+SLOW, USUAL = (80, 150), (110, 220)
+"""Words per minute."""
+PITCH, MELODY = (20, 80), (0, 70)
 LEVEL = 0.06
 """Effective value of what is spoken."""
 
 # What the voices make of the above, in IPA.
 _DIPHTHONGS = {
-    **{"aɪ": "AY", "aʊ": "AW", "ɔɪ": "OY", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW"},
-    **{"tʃ": "CH", "dʒ": "JH"},
+    **{"aɪ": "AY", "aʊ": "AW", "ɔɪ": "OY", "ɔʏ": "OY", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW"},
+    **{"tʃ": "CH", "dʒ": "JH", "tɕ": "CH", "dʑ": "JH", "tʂ": "CH"},
 }
 _PHONES = {
     **{"a": "AA", "ɑ": "AA", "ɒ": "AO", "ɔ": "AO", "æ": "AE", "ʌ": "AH", "ə": "AH", "ɐ": "AH", "ɜ": "ER", "ɚ": "ER"},
-    **{"e": "EH", "ɛ": "EH", "i": "IY", "ɪ": "IH", "u": "UW", "ʊ": "UH", "ʉ": "UW", "o": "OW", "y": "UW", "ø": "UH"},
-    **{"p": "P", "b": "B", "m": "M", "f": "F", "v": "V", "t": "T", "d": "D", "n": "N", "s": "S", "ʃ": "SH", "l": "L"},
-    **{"ɫ": "L", "r": "R", "ɹ": "R", "ɾ": "D", "k": "K", "w": "W", "j": "Y", "ʔ": "SIL"},
+    **{"ɝ": "ER", "e": "EH", "ɛ": "EH", "i": "IY", "ɪ": "IH", "ɨ": "IH", "ᵻ": "IH", "y": "UW", "ʏ": "UH", "u": "UW"},
+    **{"ʊ": "UH", "ʉ": "UW", "ɯ": "IH", "o": "OW", "ø": "UH", "œ": "UH", "ɤ": "AH", "ɵ": "UH", "ɘ": "IH", "ɞ": "ER"},
+    **{"p": "P", "b": "B", "m": "M", "ɱ": "F", "f": "F", "v": "V", "ʋ": "V", "β": "V", "ɸ": "F", "θ": "TH", "ð": "DH"},
+    **{"t": "T", "d": "D", "n": "N", "s": "S", "z": "Z", "l": "L", "ɫ": "L", "r": "R", "ɹ": "R", "ɾ": "D", "ʀ": "G"},
+    **{"ʁ": "G", "ʃ": "SH", "ʒ": "ZH", "ɕ": "SH", "ʑ": "ZH", "ʂ": "SH", "ʐ": "ZH", "ɧ": "SH", "j": "Y", "ʝ": "Y"},
+    **{"ʎ": "L", "ɲ": "N", "ŋ": "NG", "k": "K", "ɡ": "G", "g": "G", "x": "HH", "χ": "HH", "ɣ": "G", "h": "HH"},
+    **{"ɦ": "HH", "ç": "HH", "w": "W", "ɥ": "W", "ʔ": "SIL", "ʈ": "T", "ɖ": "D", "ɳ": "N", "ɭ": "L", "ɽ": "D"},
+    **{"c": "K", "ɟ": "G", "q": "K", "ʍ": "W", "ɻ": "R"},
 }
+_LENGTH_AND_STRESS = "ˈˌːˑ.ʰʲʷ\u0303\u0329\u032f"
 
 _SYNCHRONOUS, _PHONEME_EVENTS, _IPA = 2, 1, 2
 _PHONEMES_IN_BRACKETS, _UTF8 = 0x100, 1
@@ -50,7 +76,7 @@ _RATE, _PITCH, _RANGE = 1, 3, 4
 
 @dataclass(frozen=True)
 class Spoken:
-    """A row of syllables with pauses between them."""
+    """Speech and the phones it consists of."""
 
     audio: NDArray[np.float32]
     """(n,) mono at 16 kHz."""
@@ -98,18 +124,34 @@ class Speaker:
             place += 1
         return 0
 
-    def say(self, rng: np.random.Generator) -> Spoken:
-        """A few random syllables in a random voice."""
-        syllables = [f"[[{rng.choice(ONSETS)}'{rng.choice(VOWELS)}]]" for _ in range(rng.integers(*SYLLABLES) + 1)]
-        language = str(rng.choice(LANGUAGES))
+    def syllables(self, rng: np.random.Generator) -> Spoken:
+        """A few single syllables with pauses between them."""
+        count = rng.integers(3, 7)
+        text = " , ".join(f"[[{rng.choice(ONSETS)}'{rng.choice(VOWELS)}]]" for _ in range(count))
+        return self._say(text, str(rng.choice(ENGLISH)), SLOW, rng)
+
+    def sentence(self, rng: np.random.Generator) -> Spoken:
+        """Words of no meaning in one of many languages."""
+        language = str(rng.choice(list(LETTERS)))
+        onsets, nuclei = (part.split() for part in LETTERS[language])
+        words = [
+            "".join(
+                str(rng.choice(onsets)) + str(rng.choice(nuclei)) + str(rng.choice(CODAS))
+                for _ in range(rng.integers(SYLLABLES[0], SYLLABLES[1] + 1))
+            )
+            for _ in range(rng.integers(WORDS[0], WORDS[1] + 1))
+        ]
+        return self._say(" ".join(words), language, USUAL, rng)
+
+    def _say(self, text: str, language: str, speed: tuple[int, int], rng: np.random.Generator) -> Spoken:
+        """In a random voice."""
         if self._library.espeak_SetVoiceByName((language + str(rng.choice(VARIANTS))).encode()):
             self._library.espeak_SetVoiceByName(language.encode())
-        for parameter, limits in ((_RATE, WORDS_PER_MINUTE), (_PITCH, PITCH), (_RANGE, MELODY)):
+        for parameter, limits in ((_RATE, speed), (_PITCH, PITCH), (_RANGE, MELODY)):
             self._library.espeak_SetParameter(parameter, int(rng.integers(*limits)), 0)
-        text = (" , ".join(syllables) + " .").encode()
+        said = f"{text} .".encode()
         self._sound, self._names = [], []
-        flags = _UTF8 | _PHONEMES_IN_BRACKETS
-        self._library.espeak_Synth(text, len(text) + 1, 0, 1, 0, flags, None, None)
+        self._library.espeak_Synth(said, len(said) + 1, 0, 1, 0, _UTF8 | _PHONEMES_IN_BRACKETS, None, None)
         sound = np.concatenate(self._sound) / 32768
         return Spoken(self._converted(sound), tuple(self._timed(len(sound))))
 
@@ -133,7 +175,7 @@ class Speaker:
 
 def arpabet(ipa: str) -> list[str]:
     """The ARPAbet phones of one of eSpeak's; silence for pauses, nothing for what has no place in the table."""
-    plain = "".join(c for c in ipa if c not in "ˈˌːˑ.̩ʰ")
+    plain = "".join(c for c in ipa if c not in _LENGTH_AND_STRESS)
     if plain in _DIPHTHONGS:
         return [_DIPHTHONGS[plain]]
     if plain in ("", "_"):
