@@ -24,6 +24,7 @@ from lipstream.client import Media
 from lipstream.client import connect as stream
 from lipstream.config import Settings
 from lipstream.engines.wav2lip.imported import ImportedModel, import_folder
+from lipstream.enhance import upscaling
 from lipstream.models.store import default_cache
 from lipstream.studio import Job, Studio
 from tests.live_server import LiveServer, running_server
@@ -176,3 +177,35 @@ def test_the_first_start_says_how_far_the_import_is(
     caplog.clear()
     Studio.open(settings)
     assert not [line for line in caplog.messages if line.startswith("Importing")], "once"
+
+
+@pytest.mark.torch
+def test_super_resolution_works_in_one_shot_with_progress(
+    settings: Settings, files: dict[str, str], head: Avatar, tmp_path: Path
+) -> None:
+    """A real (small, random) ESRGAN checkpoint: it changes the mouth of a large face, unless ``no_sr``."""
+    torch = pytest.importorskip("torch")
+    try:
+        upscaling._import_spandrel()
+    except ImportError as error:
+        pytest.skip(f"the extra sr is not installed: {error}")
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    done, large = cv2.imencode(".png", cv2.resize(head.picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+    assert done
+    files = files | {"image": base64.b64encode(large.tobytes()).decode()}
+    torch.manual_seed(0)
+    torch.save({"params_ema": ESRGAN(num_filters=16, num_blocks=1, scale=2).state_dict()}, tmp_path / "sr.pth")
+    with running_server(settings.model_copy(update={"sr_path": tmp_path / "sr.pth"})) as server:
+        ready: Any = server.get_json("/readyz")
+        assert "super-resolution" not in {absent["name"] for absent in ready["absent"]}
+        assert "super-resolution" not in ready["problems"]
+        with connect(server.websocket_url(), max_size=None) as websocket:
+            websocket.send(json.dumps(files | {"progress": True}))
+            answers = [json.loads(websocket.recv(timeout=60))]
+            while answers[-1]["status"] == "progress":
+                answers.append(json.loads(websocket.recv(timeout=60)))
+        assert answers[-2]["done"] == answers[-2]["total"] == 10
+        upscaled, plain = pictures(answers[-1]), pictures(ask(server, files, no_sr=True))
+    assert len(upscaled) == len(plain) == 10
+    assert upscaled != plain
