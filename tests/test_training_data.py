@@ -1,6 +1,9 @@
-"""What the mouth learns from besides the film: noises, rooms, and syllables with the phones they consist of."""
+"""What the mouth learns from besides the film: noises, rooms, and synthetic speech with the phones it consists of."""
 
 from __future__ import annotations
+
+import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +12,12 @@ pytest.importorskip("scipy", reason="needs the train or reference extra")
 pytest.importorskip("torch", reason="needs the train or reference extra")
 
 from lipstream.engines.portrait.phones import PHONES
-from training.espeak import Spoken, arpabet
+from training.espeak import arpabet
+from training.festival import READERS, Reader, load_line
 from training.mouth_of_phones import fit_phone_mouth, hops_of, imagined, steps_of
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
 from training.prepare import POINTS, opening_map
+from training.speech import LEVEL, Spoken, pseudo_words
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -42,6 +47,58 @@ def test_a_room_comes_after_the_sound_itself() -> None:
 def test_ipa_becomes_arpabet(ipa: str, phones: list[str]) -> None:
     assert arpabet(ipa) == phones
     assert set(phones) <= set(PHONES)
+
+
+@pytest.mark.parametrize(
+    ("voice", "name", "phone"),
+    [
+        *(
+            ("ked_diphone", "ax", "AH"),
+            ("ked_diphone", "dh", "DH"),
+            ("lp_diphone", "a1", "AA"),
+            ("lp_diphone", "tS", "CH"),
+        ),
+        *(("lp_diphone", "#", "SIL"), ("czech_ph", "e:", "EH"), ("czech_ph", "ch", "HH"), ("czech_ph", "c", "S")),
+        *(("hy_fi_mv_diphone", "m:", "M"), ("msu_ru_nsh_clunits", "bb", "B"), ("msu_ru_nsh_clunits", "ay", "AH")),
+        *(("hindi_NSK_diphone", "dh", "D"), ("upc_ca_ona_hts", "rr", "R"), ("upc_ca_ona_hts", "pau", "SIL")),
+    ],
+)
+def test_phones_of_recorded_voices_become_arpabet(voice: str, name: str, phone: str) -> None:
+    reader = next(reader for reader in READERS if reader.voice == voice)
+    assert reader.arpabet(name) == phone
+
+
+def test_a_phone_nobody_knows_is_not_passed_over() -> None:
+    with pytest.raises(KeyError, match="q9q"):
+        Reader("lp_diphone").arpabet("q9q")
+
+
+def test_words_are_written_in_the_voices_script() -> None:
+    readers = {reader.script: reader for reader in READERS}
+    assert readers["latin"].write("mapo bi") == "mapo bi"
+    assert readers["cyrillic"].write("mapo bi") == "мапо би"
+    assert readers["devanagari"].write("mapo bi") == "मापो बि"
+
+
+def test_a_line_is_loaded_with_its_phones(tmp_path: Path) -> None:
+    tone = 8000 * np.sin(np.arange(32_000) / 10)
+    with wave.open(str(tmp_path / "0.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(32_000)
+        file.writeframes(tone.astype("<i2").tobytes())
+    (tmp_path / "0.lab").write_text("#\n0.25 100 #\n0.5 100 b\n1.0 100 a1\n")
+    line = load_line(Reader("lp_diphone"), tmp_path / "0.wav")
+    assert line.phones == (("SIL", 0.0, 0.25), ("B", 0.25, 0.5), ("AA", 0.5, 1.0))
+    assert line.audio.shape == (16_000,)
+    assert np.sqrt((line.audio.astype(float) ** 2).mean()) == pytest.approx(LEVEL, rel=0.05)
+
+
+def test_pseudo_words_are_made_of_what_is_given() -> None:
+    line = pseudo_words(np.random.default_rng(0), ("b", "m"), ("a",), ("", "n"))
+    assert 3 <= len(line.split()) <= 7
+    assert set(line) <= set("bman ")
+    assert all(word.replace("n", "").replace("ba", "").replace("ma", "") == "" for word in line.split())
 
 
 def test_phones_are_laid_along_time() -> None:

@@ -7,15 +7,12 @@ one speaker does not tell how other voices sound when lips touch. Of what is spo
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
-from math import gcd
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
-from lipstream.engines.portrait.phones import SAMPLE_RATE
+from training.speech import Spoken, at_speech_level, pseudo_words
 
 LIBRARY = "libespeak-ng.so.1"
 ENGLISH = ("en-us", "en-gb", "en-gb-scotland")
@@ -43,12 +40,9 @@ VARIANTS = (
 VOWELS = ("A:", "i:", "u:", "O:", "E", "3:", "a", "I", "U", "oU", "aI", "eI", "aU", "OI")
 ONSETS = ("", "", "", "m", "b", "f", "l", "t", "s", "k", "w", "r", "n", "d", "p", "v", "S")
 """In eSpeak's own phoneme names."""
-WORDS, SYLLABLES = (3, 7), (1, 3)
 SLOW, USUAL = (80, 150), (110, 220)
 """Words per minute."""
 PITCH, MELODY = (20, 80), (0, 70)
-LEVEL = 0.06
-"""Effective value of what is spoken."""
 
 # What the voices make of the above, in IPA.
 _DIPHTHONGS = {
@@ -72,16 +66,6 @@ _SYNCHRONOUS, _PHONEME_EVENTS, _IPA = 2, 1, 2
 _PHONEMES_IN_BRACKETS, _UTF8 = 0x100, 1
 _END, _PHONEME = 0, 7
 _RATE, _PITCH, _RANGE = 1, 3, 4
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """Speech and the phones it consists of."""
-
-    audio: NDArray[np.float32]
-    """(n,) mono at 16 kHz."""
-    phones: tuple[tuple[str, float, float], ...]
-    """ARPAbet name, start and end in seconds, in order."""
 
 
 class _Event(ctypes.Structure):
@@ -130,18 +114,11 @@ class Speaker:
         text = " , ".join(f"[[{rng.choice(ONSETS)}'{rng.choice(VOWELS)}]]" for _ in range(count))
         return self._say(text, str(rng.choice(ENGLISH)), SLOW, rng)
 
-    def sentence(self, rng: np.random.Generator) -> Spoken:
+    def line(self, rng: np.random.Generator) -> Spoken:
         """Words of no meaning in one of many languages."""
         language = str(rng.choice(list(LETTERS)))
         onsets, nuclei = (part.split() for part in LETTERS[language])
-        words = [
-            "".join(
-                str(rng.choice(onsets)) + str(rng.choice(nuclei)) + str(rng.choice(CODAS))
-                for _ in range(rng.integers(SYLLABLES[0], SYLLABLES[1] + 1))
-            )
-            for _ in range(rng.integers(WORDS[0], WORDS[1] + 1))
-        ]
-        return self._say(" ".join(words), language, USUAL, rng)
+        return self._say(pseudo_words(rng, onsets, nuclei, CODAS), language, USUAL, rng)
 
     def _say(self, text: str, language: str, speed: tuple[int, int], rng: np.random.Generator) -> Spoken:
         """In a random voice."""
@@ -153,13 +130,7 @@ class Speaker:
         self._sound, self._names = [], []
         self._library.espeak_Synth(said, len(said) + 1, 0, 1, 0, _UTF8 | _PHONEMES_IN_BRACKETS, None, None)
         sound = np.concatenate(self._sound) / 32768
-        return Spoken(self._converted(sound), tuple(self._timed(len(sound))))
-
-    def _converted(self, sound: NDArray[np.float64]) -> NDArray[np.float32]:
-        common = gcd(SAMPLE_RATE, self._rate)
-        sound = resample_poly(sound, SAMPLE_RATE // common, self._rate // common)
-        loud = sound[np.abs(sound) > 0.02]
-        return np.asarray(sound * (LEVEL / max(float(np.sqrt((loud**2).mean())), 1e-3)), np.float32)
+        return Spoken(at_speech_level(sound, self._rate), tuple(self._timed(len(sound))))
 
     def _timed(self, samples: int) -> list[tuple[str, float, float]]:
         """Each phone until the next one."""

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from lipstream.engines.portrait.phones import BLOCK, HOP, PHONES, SAMPLE_RATE
 from training.dataset import Sentence, articulation_of, moves_around
-from training.espeak import Spoken
 from training.export import closing_of, opening_of
 from training.phonetics import BILABIAL
 from training.prepare import Array
+from training.speech import Spoken
 
 Features = NDArray[np.float32]
 

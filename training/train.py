@@ -20,6 +20,7 @@ from training.dataset import Sequences, Voice, align_clip, build, filmed, nobody
 from training.espeak import Speaker
 from training.evaluate import acoustic_model, evaluate
 from training.export import export
+from training.festival import read_aloud
 from training.mouth_of_phones import fit_phone_mouth, imagined, steps_of
 from training.network import MotionNetwork
 from training.noises import NOISES, coloured, pink
@@ -39,15 +40,15 @@ VOICES = (
 """Every clip is heard once in each of these ways."""
 SYLLABLES, SYLLABLE_VOICES = 160, (Voice((0.9, 1.12), (-12.0, 6.0), snr_db=(12.0, 45.0), tilt=(-0.5, 0.5)),) * 2
 """Rows of spoken syllables, and the same for them."""
-SENTENCES, SENTENCE_VOICES = (
-    450,
-    (
-        Voice((0.85, 1.18), (-12.0, 6.0), tilt=(-0.5, 0.5)),
-        Voice((0.88, 1.14), (-12.0, 6.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.2, tilt=(-0.6, 0.6)),
-    ),
+LINES = 300
+"""Lines that eSpeak speaks, and as many that Festival does."""
+LINE_VOICES = (
+    Voice((0.85, 1.18), (-12.0, 6.0), tilt=(-0.5, 0.5)),
+    Voice((0.88, 1.14), (-12.0, 6.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.2, tilt=(-0.6, 0.6)),
+    Voice((0.9, 1.12), (-14.0, 6.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.6, 0.6)),
 )
-"""The same for spoken sentences."""
-SENTENCE_WEIGHT = 0.15
+"""All of them are heard in each of these ways."""
+LINE_WEIGHT = 0.15
 """What their motion counts: it is imagined. Their phones are known, so what the lips must do counts fully."""
 NOBODY, NOBODY_SPEAKS = 100, Voice(rooms=0.2)
 """Sequences in which nobody speaks."""
@@ -183,9 +184,10 @@ def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread
     parts += [build(acoustic, syllables, voice, seed + 50 + i) for i, voice in enumerate(SYLLABLE_VOICES)]
     parts.append(nobody(acoustic, NOBODY, len(vectors), NOBODY_SPEAKS, seed))
     weights = [1.0] * len(parts)
-    read = [imagined(speaker.sentence(rng), mouth, spread, vectors) for _ in range(SENTENCES)]
-    parts += [build(acoustic, read, voice, seed + 60 + i) for i, voice in enumerate(SENTENCE_VOICES)]
-    return Data.join(parts, weights + [SENTENCE_WEIGHT] * len(SENTENCE_VOICES))
+    lines = [speaker.line(rng) for _ in range(LINES)] + read_aloud(LINES, rng)
+    read = [imagined(line, mouth, spread, vectors) for line in lines]
+    parts += [build(acoustic, read, voice, seed + 60 + i) for i, voice in enumerate(LINE_VOICES)]
+    return Data.join(parts, weights + [LINE_WEIGHT] * len(LINE_VOICES))
 
 
 def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: Recipe, out: Path) -> None:
