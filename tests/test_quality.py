@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from benchmarks.quality.report import Curve, page, svg, tables, text
 from benchmarks.quality.sheets import SHAPES, shape_poses, sheet_of
 from benchmarks.quality.sounds import add_noise, music, pink_noise, speech_level
 from benchmarks.quality.video import Film, MouthReader, still
+from benchmarks.quality.voices import measure_voice, measure_voices, read
 from lipstream.engines.base import Actor
 from lipstream.engines.portrait.engine import PortraitActor
 from lipstream.face.pose import canonical_face
@@ -34,6 +36,7 @@ from lipstream.models.store import ModelStore
 from tests.sounds import encoded
 from tests.test_measures import curves
 from training.prepare import FPS, POINTS, RIGID, SAMPLE_RATE, opening_map
+from training.speech import Spoken
 
 SPEECH = slice(6_000, 20_400)
 """0.9 s of the sample sentence, in samples."""
@@ -261,3 +264,46 @@ def test_missing_clips_are_one_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.argv", ["quality", "--data", str(tmp_path), "--quick"])
     with pytest.raises(SystemExit, match=r"No folder in .* has a landmarks\.npz"):
         command.main()
+
+
+# Voices
+
+
+def test_lips_that_touch_where_they_should() -> None:
+    """A mouth that knows the phones hits all of b, p and m; one that never closes hits none and shuts no vowel."""
+    phones = (
+        ("SIL", 0.0, 0.2),
+        ("AA", 0.2, 0.6),
+        ("M", 0.6, 0.72),
+        ("AA", 0.72, 1.2),
+        ("B", 1.2, 1.32),
+        ("EY", 1.32, 1.8),
+    )
+    line = Spoken(np.full(32_000, 0.01, np.float32), (*phones, ("SIL", 1.8, 2.0)))
+    opens = opening_map() / (opening_map() @ opening_map())
+
+    def knows(_: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
+        times = np.arange(frames) / FPS
+        closed = [any(p in "M B SIL" and start <= t < end for p, start, end in line.phones) for t in times]
+        return np.where(np.array(closed)[:, None], 0.0, 0.2 * opens)
+
+    def gapes(_: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
+        return (0.2 + 0.01 * np.sin(np.arange(frames)))[:, None] * opens
+
+    right, wrong = measure_voice(knows, [line]), measure_voice(gapes, [line])
+    assert (right.bilabials, right.bilabials_hit, right.vowels, right.vowels_shut) == (2, 1.0, 3, 0.0)
+    assert right.bilabials_chance < 0.5
+    assert right.noisy_r == pytest.approx(1.0)
+    assert (wrong.bilabials_hit, wrong.bilabials_chance, wrong.vowels_shut) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="needs Debian's flite package")
+def test_flite_tells_the_phones_of_what_it_reads() -> None:
+    line = read("slt", "Bob may.")
+    assert [phone for phone, _, _ in line.phones] == ["SIL", "B", "AA", "B", "M", "EY", "SIL"]
+    assert line.phones[-1][2] == pytest.approx(len(line.audio) / 16_000, abs=0.01)
+
+
+def test_without_flite_there_are_no_voices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert measure_voices(lambda _, frames: np.zeros((frames, 183))) == {}

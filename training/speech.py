@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from lipstream.engines.portrait.phones import SAMPLE_RATE
+from lipstream.media.resample import Resampler
 
 WORDS, SYLLABLES = (3, 7), (1, 3)
 """Ranges: words in a line and syllables in a word."""
@@ -30,8 +29,8 @@ class Spoken:
 
 def at_speech_level(sound: NDArray[np.float64], rate: int) -> NDArray[np.float32]:
     """Sound (n,) at ``rate`` Hz → at 16 kHz, its loud parts at :data:`LEVEL`."""
-    common = gcd(SAMPLE_RATE, rate)
-    sound = resample_poly(sound, SAMPLE_RATE // common, rate // common)
+    resampler = Resampler(rate, SAMPLE_RATE)
+    sound = np.concatenate([resampler.push(sound.astype(np.float32)), resampler.flush()])
     loud = sound[np.abs(sound) > 0.02]
     return np.asarray(sound * (LEVEL / max(float(np.sqrt((loud**2).mean())), 1e-3)), np.float32)
 

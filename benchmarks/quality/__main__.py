@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +29,7 @@ from benchmarks.quality.sheets import sheet_of
 from benchmarks.quality.sounds import sample_speech
 from benchmarks.quality.speed import render_ms
 from benchmarks.quality.video import MouthReader, Pixels
+from benchmarks.quality.voices import LINES, measure_voices
 from lipstream.avatar import Avatar
 from lipstream.config import Settings
 from lipstream.engines.base import SPEECH_RATE, Engine
@@ -39,7 +42,7 @@ from lipstream.studio import Studio
 from lipstream.threads import one_thread_per_library
 from training.evaluate import PER_FRAME, acoustic_model, displacements, flat_basis
 from training.measures import measure
-from training.prepare import Clip, opening_map
+from training.prepare import Array, Clip, opening_map
 
 CLIPS, QUICK_CLIPS = 100, 20
 """Most clips of each folder whose motion is compared."""
@@ -47,6 +50,8 @@ VIDEO_CLIPS, QUICK_VIDEO_CLIPS = 12, 2
 """The same for motion seen in finished video."""
 CURVES = 3
 """Clips of each folder whose curves are drawn."""
+QUICK_LINES = 2
+"""Lines that each voice reads in a quick run."""
 QUICK_SECONDS = 1.5
 """Length of silence, noise and music in a quick run; speech may take twice as long."""
 
@@ -83,6 +88,15 @@ class Benchmark:
         clips = clips[: QUICK_CLIPS if self.quick else CLIPS]
         figures = measure(show, clips, per_frame=PER_FRAME, basis=basis, acoustic=self.acoustic)
         return asdict(figures) | {"noisy_opening_r": measure(show, noisy(clips), per_frame=PER_FRAME).opening_r}
+
+    def voices(self) -> dict[str, Any]:
+        """Figures of voices that nothing was learned from; none without flite."""
+
+        def show(audio: NDArray[np.float32], frames: int) -> Array:
+            return displacements(self.model, audio, frames)[::PER_FRAME]
+
+        found = measure_voices(show, QUICK_LINES if self.quick else len(LINES))
+        return {name: asdict(figures) for name, figures in found.items()}
 
     def video_motion(self, watcher: Watcher, clips: list[Clip]) -> dict[str, Any]:
         """Figures of what the face mesh sees in finished videos of one portrait."""
@@ -123,6 +137,9 @@ def run(
         results["video"][name] = benchmark.video_motion(close, clips)
         results[name] = benchmark.motion(clips) if benchmark.tells else results["video"][name]
         curves += benchmark.curves(name, clips, close)
+    if benchmark.tells:
+        results["voices"] = benchmark.voices()
+        say("voices" if results["voices"] else "voices: left out, flite is not installed")
     avatars, refused = load_portraits(benchmark.studio, folder) if folder else ({}, {})
     watchers = {"sample close up": close}
     if not benchmark.quick:
