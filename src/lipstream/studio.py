@@ -74,6 +74,8 @@ class Studio:
         self._actors: PreparedCache[tuple[str, Kind, str, Options, SizeLimit | None, int | None], Actor] = (
             PreparedCache(settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes)
         )
+        # Who uploads a clip streams it next. Only one is kept: it may be as large as ``max_video_memory_mb``.
+        self._last_clip: tuple[str, Avatar] | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
@@ -120,11 +122,7 @@ class Studio:
         if kind == "image":
             avatar = self._still(data, limit, face_index)
         elif face_index is None:
-            settings = self._settings
-            limits = VideoLimits(
-                settings.max_video_pixels, settings.max_video_seconds, settings.max_video_memory_mb * MIB
-            )
-            avatar = load_footage(data, self._finder, limits, limit, cancelled)
+            avatar = self._clip(data, limit, cancelled)
         else:
             raise RequestError(
                 "bad_field", 'The field "face_index" is for pictures; in a video the largest face speaks. Leave it out.'
@@ -137,6 +135,18 @@ class Studio:
             )
         for warning in picture_warnings(avatar):
             logger.warning("%s", warning)
+        return avatar
+
+    def _clip(self, data: bytes, limit: SizeLimit | None, cancelled: Callable[[], bool]) -> Avatar:
+        digest = hashlib.sha256(data).hexdigest()
+        known, avatar = self._last_clip or ("", None)
+        if avatar and known == digest and (limit is None or shrink(avatar.picture, limit) is avatar.picture):
+            return avatar
+        settings = self._settings
+        limits = VideoLimits(settings.max_video_pixels, settings.max_video_seconds, settings.max_video_memory_mb * MIB)
+        avatar = load_footage(data, self._finder, limits, limit, cancelled)
+        if limit is None:
+            self._last_clip = digest, avatar
         return avatar
 
     def _still(self, image: bytes, limit: SizeLimit | None, face_index: int | None) -> Avatar:
