@@ -1,7 +1,8 @@
-"""Example client: sends a portrait and a recording to a lipstream server and saves the talking video.
+"""Example client: sends a portrait, or a clip, and a recording to a lipstream server and saves the talking video.
 
     python client.py                                  # input_image/ and input_audios/, else the server's own sample
     python client.py me.jpg hello.wav -o talking.mp4
+    python client.py me.mp4 hello.wav                 # a clip: its mouth is replaced in every frame
     python client.py --url ws://gpu-box:8000/ws/lipsync
 
 Needs only the package ``websockets``. Exit codes: 0 saved, 1 no connection, 2 wrong usage, 3 the server refused.
@@ -20,16 +21,19 @@ from urllib.request import urlopen
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.sync.client import ClientConnection, connect
 
+CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ogv")
+
 
 def main() -> int:
     """Run the client; gives the exit code."""
     options = parse_arguments()
     try:
-        image = read_input(options.portrait, Path("input_image"), options.url, "/sample/portrait")
-        audio = read_input(options.audio, Path("input_audios"), options.url, "/sample/speech")
+        name, portrait = read_input(options.portrait, Path("input_image"), options.url, "/sample/portrait")
+        _, audio = read_input(options.audio, Path("input_audios"), options.url, "/sample/speech")
+        field = "video" if name.lower().endswith(CLIPS) else "image"
         # The answer is one message that may be large, and compressing an MP4 again gains nothing.
         with connect(options.url, max_size=None, compression=None) as websocket:
-            answer = request(websocket, image, audio, fps=options.fps, engine=options.engine)
+            answer = request(websocket, {field: portrait, "audio": audio}, fps=options.fps, engine=options.engine)
     except ConnectionClosed as error:
         reason = error.rcvd.reason if error.rcvd else "it went away"
         return fail(1, f"The server closed the connection: {reason}")
@@ -42,19 +46,13 @@ def main() -> int:
     return 0
 
 
-def request(websocket: ClientConnection, image: bytes, audio: bytes, *, fps: float, engine: str) -> dict[str, str]:
-    """Send one request, show its progress, and give the answer's fields. A connection can be used for many."""
-    websocket.send(
-        json.dumps(
-            {
-                "image": base64.b64encode(image).decode(),
-                "audio": base64.b64encode(audio).decode(),
-                "fps": fps,
-                "engine": engine,
-                "progress": True,
-            }
-        )
-    )
+def request(websocket: ClientConnection, files: dict[str, bytes], *, fps: float, engine: str) -> dict[str, str]:
+    """Send one request, show its progress, and give the answer's fields. A connection can be used for many.
+
+    ``files`` are "audio" and either "image" or "video".
+    """
+    encoded = {field: base64.b64encode(content).decode() for field, content in files.items()}
+    websocket.send(json.dumps({**encoded, "fps": fps, "engine": engine, "progress": True}))
     while True:
         answer: dict[str, str] = json.loads(websocket.recv())
         if answer["status"] != "progress":
@@ -63,25 +61,26 @@ def request(websocket: ClientConnection, image: bytes, audio: bytes, *, fps: flo
         print(f"\r{answer['done']} of {answer['total']} frames", end=end, flush=True)
 
 
-def read_input(given: Path | None, folder: Path, url: str, sample: str) -> bytes:
-    """The file named, else the first one in the folder, else the server's sample."""
+def read_input(given: Path | None, folder: Path, url: str, sample: str) -> tuple[str, bytes]:
+    """Name and content of the file named, else of the first one in the folder, else of the server's sample."""
     files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     if given or files:
         path = given or files[0]
         print(f"Using {path}")
-        return path.read_bytes()
+        return path.name, path.read_bytes()
     server = urlsplit(url)
     address = f"{'https' if server.scheme == 'wss' else 'http'}://{server.netloc}{sample}"
     print(f"Nothing in {folder}/, so using {address}")
     with urlopen(address) as response:
-        content: bytes = response.read()
-    return content
+        return sample, response.read()
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Make a portrait speak with a lipstream server.")
-    parser.add_argument("portrait", nargs="?", type=existing_file, help="picture with a face (JPEG, PNG, WebP, ...)")
+    parser = argparse.ArgumentParser(description="Make a portrait or a clip speak with a lipstream server.")
+    parser.add_argument(
+        "portrait", nargs="?", type=existing_file, help="picture (JPEG, PNG, WebP, ...) or clip (MP4, WebM, ...)"
+    )
     parser.add_argument("audio", nargs="?", type=existing_file, help="recording of speech (WAV, MP3, M4A, ...)")
     parser.add_argument("-o", "--output", type=Path, default=Path("output.mp4"), help="where to save the video")
     parser.add_argument("--url", default="ws://localhost:8000/ws/lipsync", help="the server (default: %(default)s)")

@@ -62,6 +62,35 @@ def test_mistakes_are_named_and_have_an_exit_code(
     assert "Traceback" not in done.stderr
 
 
+def test_a_disk_that_is_full_is_named(sample_portrait: Path, short_speech: Path) -> None:
+    done = lipstream("render", sample_portrait, short_speech, "-o", "/dev/full")
+    assert done.returncode == 1
+    assert "/dev/full cannot be written: No space left on device." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = lipstream("serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_in_lipstream_itself_is_shown_in_full(sample_portrait: Path, tmp_path: Path) -> None:
+    target = tmp_path / "talking.mp4"
+    script = "import lipstream.cli, lipstream.studio; lipstream.studio.Studio.render = None; lipstream.cli.main()"
+    command = [sys.executable, "-c", script, "render", str(sample_portrait), str(SPEECH), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "TypeError" in done.stderr
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lipstream.config import Settings
+from tests.clips import moving, video_bytes
 from tests.live_server import LiveServer, running_server
 from tests.media import noisy_vowels, wav_bytes
 
@@ -60,12 +61,31 @@ def frames_and_size(path: Path) -> tuple[int, int, int]:
         return sum(1 for _ in file.decode(video)), video.width, video.height
 
 
+def first_and_last(path: Path) -> tuple[av.VideoFrame, av.VideoFrame]:
+    with av.open(str(path)) as file:
+        first, *_, last = file.decode(video=0)
+    return first, last
+
+
 def test_two_files_and_a_name(folder: Path, server: LiveServer, portrait: Path, speech: Path) -> None:
     done = client(folder, server, portrait, speech, "-o", "talking.mp4", "--fps", "30")
     assert done.returncode == 0, done.stderr
     assert "12 of 12 frames" in done.stdout
     assert "Saved talking.mp4" in done.stdout
     assert frames_and_size(folder / "talking.mp4") == (12, 240, 256)
+
+
+def test_a_clip_instead_of_a_picture(
+    folder: Path, server: LiveServer, astronaut: NDArray[np.uint8], speech: Path
+) -> None:
+    clip = folder / "Talking.MP4"
+    clip.write_bytes(video_bytes(moving(astronaut[:256, 100:340], 6).pictures))
+    done = client(folder, server, clip, speech)
+    assert done.returncode == 0, done.stderr
+    assert "10 of 10 frames" in done.stdout
+    assert frames_and_size(folder / "output.mp4") == (10, 240, 256)
+    first, last = (frame.to_ndarray(format="gray").astype(int) for frame in first_and_last(folder / "output.mp4"))
+    assert abs(first - last)[:60].mean() > 2, "the head moves as in the clip"
 
 
 def test_the_documented_folders(folder: Path, server: LiveServer, portrait: Path, speech: Path) -> None:

@@ -53,7 +53,7 @@ def test_phone_names_are_those_of_the_model(store: ModelStore) -> None:
 
 
 def test_mixture_weights_sum_to_one(acoustic: AcousticModel) -> None:
-    np.testing.assert_allclose(acoustic.weights.sum(axis=2), 1.0, atol=1e-5)
+    np.testing.assert_allclose(acoustic.weights.sum(axis=3), 1.0, atol=1e-5)
 
 
 def test_posteriors_are_probabilities(acoustic: AcousticModel) -> None:
@@ -62,6 +62,18 @@ def test_posteriors_are_probabilities(acoustic: AcousticModel) -> None:
     assert heard.min() >= LOG_FLOOR
     assert heard.max() <= 0.0
     np.testing.assert_allclose(np.exp(heard).sum(axis=1), 1.0, atol=126 * np.exp(LOG_FLOOR) + 1e-4)
+
+
+@pytest.mark.parametrize("spread", [1.0, 8.0, 30.0], ids=["usual", "far", "very far"])
+def test_posteriors_are_those_of_the_gaussian_mixtures(acoustic: AcousticModel, spread: float) -> None:
+    x = np.random.default_rng(3).normal(0.0, spread, (16, 3, 13)).astype(np.float32)
+    wide = x.transpose(1, 0, 2).astype(np.float64)
+    basis = np.concatenate([wide**2, wide, np.ones((3, 16, 1))], axis=2)
+    density = (basis @ acoustic.quadratic).reshape(3, 16, 42, 1, 128)
+    likelihood = np.logaddexp.reduce(density + np.log(acoustic.weights)[:, np.newaxis], axis=-1)
+    score = 0.5 * likelihood.sum(axis=0).reshape(16, N_STATES)
+    expected = score - np.logaddexp.reduce(score, axis=1, keepdims=True)
+    np.testing.assert_allclose(acoustic.log_posteriors(x), np.maximum(expected, LOG_FLOOR), atol=2e-3)
 
 
 def test_silence_is_heard_as_silence_and_never_changes(acoustic: AcousticModel) -> None:
@@ -121,6 +133,17 @@ def test_cutting_does_not_matter(acoustic: AcousticModel, cuts: list[int]) -> No
     stream = PhoneStream(acoustic)
     pieces = [stream.push(piece) for piece in np.split(speech, sorted(cuts))]
     np.testing.assert_array_equal(np.concatenate(pieces), PhoneStream(acoustic).push(speech))
+
+
+def test_larger_blocks_and_a_lead_hear_the_same(acoustic: AcousticModel) -> None:
+    speech = np.concatenate([vowel("IY", 0.5), hiss(0.2, 0.05), vowel("AA", 0.3)])
+    stream = PhoneStream(acoustic, block=4, lead=2)
+    pieces = [stream.push(piece) for piece in np.array_split(speech, 50)]
+    assert {len(piece) % 4 for piece in pieces} == {0}
+    heard, expected = np.concatenate(pieces)[2:], PhoneStream(acoustic).push(speech)
+    hops = min(len(heard), len(expected))
+    assert hops >= len(expected) - 2
+    np.testing.assert_allclose(heard[:hops], expected[:hops], atol=1e-4)
 
 
 @given(samples=st.integers(0, 8000))

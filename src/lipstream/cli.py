@@ -1,7 +1,7 @@
 """The command line: ``lipstream serve``, ``lipstream render`` and ``lipstream models``.
 
-Exit codes: 0 done, 1 an error in lipstream itself, 2 wrong usage, 3 the picture or the recording cannot be
-used, 4 a model or an engine is missing, 130 interrupted.
+Exit codes: 0 done, 1 something else failed (a full disk, a port that is taken, an error in lipstream itself), 2 wrong
+usage, 3 the picture or the recording cannot be used, 4 a model or an engine is missing, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.progress import (
 
 from lipstream.media.clock import frame_rate
 from lipstream.models_cli import models, pull_missing
-from lipstream.terminal import plain_errors, read_settings, say
+from lipstream.terminal import FAILED, complain, plain_errors, read_settings, say
 from lipstream.threads import one_thread_per_library
 
 app = typer.Typer(
@@ -33,8 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Real-time lip sync: a portrait and speech in, the person saying it out.",
     epilog="Start with: lipstream render portrait.jpg speech.wav -o talking.mp4\n\n"
-    "Exit codes: 0 done, 1 an error in lipstream itself, 2 wrong usage, 3 the picture or the recording cannot be used, "
-    "4 a model or an engine is missing, 130 interrupted.",
+    "Exit codes: 0 done, 1 something else failed (a full disk, a port that is taken, an error in lipstream itself), "
+    "2 wrong usage, 3 the picture or the recording cannot be used, 4 a model or an engine is missing, 130 interrupted.",
 )
 app.add_typer(models, name="models")
 
@@ -63,7 +63,8 @@ def serve(
     from lipstream.server.serve import run
 
     settings = read_settings()
-    run(settings.model_copy(update={k: v for k, v in {"host": host, "port": port}.items() if v is not None}))
+    if not run(settings.model_copy(update={k: v for k, v in {"host": host, "port": port}.items() if v is not None})):
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -77,9 +78,9 @@ def render(
         ),
     ],
     audio: Annotated[Path, typer.Argument(help="The recording: WAV, MP3, M4A, Ogg, ...", exists=True, dir_okay=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.", dir_okay=False)] = Path(
-        "output.mp4"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The MP4 to write.", dir_okay=False, writable=True)
+    ] = Path("output.mp4"),
     fps: Annotated[float, typer.Option(help="Frames per second, 1 to 60.")] = 25.0,
     engine: Annotated[
         EngineChoice, typer.Option(help="auto is wav2lip when its checkpoint is there, else portrait.")
@@ -122,8 +123,16 @@ def render(
             mp4 = studio.render(job, on_progress=lambda done, total: bar.update(task, completed=done, total=total))
             frames = int(bar.tasks[task].completed)
         elapsed = time.perf_counter() - started
-        output.write_bytes(mp4)
+        _save(mp4, output)
         say(_speed_line(output, frames, rate, elapsed))
+
+
+def _save(mp4: bytes, output: Path) -> None:
+    try:
+        output.write_bytes(mp4)
+    except OSError as error:
+        complain(f"{output} cannot be written: {error.strerror}.")
+        raise typer.Exit(FAILED) from None
 
 
 def _frame_bar() -> Progress:

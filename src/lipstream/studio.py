@@ -14,23 +14,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
 from lipstream.avatar import Avatar, picture_digest
 from lipstream.avatar_library import picture_warnings
 from lipstream.cache import PreparedCache
-from lipstream.config import MIB, Settings, available_cores
+from lipstream.config import MIB, Settings
 from lipstream.engines.base import SPEECH_RATE, Actor, Engine
-from lipstream.engines.portrait.engine import PortraitEngine
-from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Enhancements, Options, Wav2LipEngine
-from lipstream.engines.wav2lip.imported import find_checkpoint
-from lipstream.enhance.imported import Step
-from lipstream.enhance.segmentation import FaceParser
-from lipstream.enhance.upscaling import Upscaler
+from lipstream.engines.loading import load_engines
+from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Options, Wav2LipEngine
 from lipstream.errors import CancelledError, EngineError, FaceError, ImageError, LipstreamError, RequestError
-from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.finder import FaceFinder
 from lipstream.footage import load_footage
 from lipstream.inventory import Absent, absent_models
@@ -80,6 +74,8 @@ class Studio:
         self._actors: PreparedCache[tuple[str, Kind, str, Options, SizeLimit | None, int | None], Actor] = (
             PreparedCache(settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes)
         )
+        # Who uploads a clip streams it next. Only one is kept: it may be as large as ``max_video_memory_mb``.
+        self._last_clip: tuple[str, Avatar] | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
@@ -88,13 +84,7 @@ class Studio:
         finder = FaceFinder.load(store)
         sample = store.status(SAMPLE_PORTRAIT)
         rehearsal = sample.path.read_bytes() if sample.state == "present" and sample.path else None
-        engines: list[Engine] = [PortraitEngine.load(store)]
-        problems: dict[str, LipstreamError] = {}
-        if checkpoint := find_checkpoint(settings.wav2lip_path):
-            try:
-                engines.append(_open_wav2lip(checkpoint, store, settings, problems))
-            except LipstreamError as error:
-                _note(problems, "wav2lip", error)
+        engines, problems = load_engines(store, settings)
         absent = absent_models(settings)
         return cls(finder, engines, settings, problems=problems, absent=absent, rehearsal=rehearsal)
 
@@ -132,11 +122,7 @@ class Studio:
         if kind == "image":
             avatar = self._still(data, limit, face_index)
         elif face_index is None:
-            settings = self._settings
-            limits = VideoLimits(
-                settings.max_video_pixels, settings.max_video_seconds, settings.max_video_memory_mb * MIB
-            )
-            avatar = load_footage(data, self._finder, limits, limit, cancelled)
+            avatar = self._clip(data, limit, cancelled)
         else:
             raise RequestError(
                 "bad_field", 'The field "face_index" is for pictures; in a video the largest face speaks. Leave it out.'
@@ -149,6 +135,18 @@ class Studio:
             )
         for warning in picture_warnings(avatar):
             logger.warning("%s", warning)
+        return avatar
+
+    def _clip(self, data: bytes, limit: SizeLimit | None, cancelled: Callable[[], bool]) -> Avatar:
+        digest = hashlib.sha256(data).hexdigest()
+        known, avatar = self._last_clip or ("", None)
+        if avatar and known == digest and (limit is None or shrink(avatar.picture, limit) is avatar.picture):
+            return avatar
+        settings = self._settings
+        limits = VideoLimits(settings.max_video_pixels, settings.max_video_seconds, settings.max_video_memory_mb * MIB)
+        avatar = load_footage(data, self._finder, limits, limit, cancelled)
+        if limit is None:
+            self._last_clip = digest, avatar
         return avatar
 
     def _still(self, image: bytes, limit: SizeLimit | None, face_index: int | None) -> Avatar:
@@ -255,57 +253,3 @@ class Studio:
             on_progress=on_progress,
             cancelled=cancelled,
         )
-
-
-def _open_wav2lip(
-    checkpoint: Path, store: ModelStore, settings: Settings, problems: dict[str, LipstreamError]
-) -> Wav2LipEngine:
-    """The engine with those further models that are there and can be read; the others are noted."""
-    parser = upscaler = detector = None
-    if settings.segmentation_path.is_file():
-        try:
-            parser = FaceParser.load(
-                settings.segmentation_path, store.cache, on_progress=_log_steps(settings.segmentation_path)
-            )
-        except LipstreamError as error:
-            _note(problems, "segmentation", error)
-    if settings.sr_path.is_file():
-        try:
-            threads = available_cores()
-            upscaler = Upscaler.load(
-                settings.sr_path,
-                store.cache,
-                device=settings.device,
-                threads=threads,
-                on_progress=_log_steps(settings.sr_path),
-            )
-        except LipstreamError as error:
-            _note(problems, "super-resolution", error)
-    if settings.face_detector == "face-alignment":
-        try:
-            detector = FaceAlignmentDetector.load(settings.checkpoints_dir, device=settings.device)
-        except LipstreamError as error:
-            _note(problems, "face-alignment", error)
-    enhancements = Enhancements(parser, upscaler, detector)
-    return Wav2LipEngine.load(
-        checkpoint,
-        store.cache,
-        device=settings.device,
-        enhancements=enhancements,
-        on_progress=_log_steps(checkpoint),
-    )
-
-
-def _log_steps(checkpoint: Path) -> Step:
-    """Says in the log how far an import is: a start that takes half a minute must not look stuck."""
-
-    def log(step: str, done: int, total: int) -> None:
-        if done < total:
-            logger.info("Importing %s, once: %s (%d of %d)", checkpoint.name, step, done + 1, total)
-
-    return log
-
-
-def _note(problems: dict[str, LipstreamError], what: str, error: LipstreamError) -> None:
-    logger.warning("%s is not available: %s (%s)", what, error.message, error.code)
-    problems[what] = error

@@ -13,6 +13,7 @@ from rich.markup import escape
 from lipstream.config import PREFIX, Settings
 from lipstream.errors import EngineError, LipstreamError, ModelError
 
+FAILED = 1
 BAD_INPUT = 3
 NOT_AVAILABLE = 4
 
@@ -31,16 +32,20 @@ def read_settings() -> Settings:
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Expected errors become one sentence on stderr and an exit code, not a traceback."""
-    console = Console(stderr=True)
     try:
         yield
     except LipstreamError as error:
-        console.print(f"[bold red]{error.code}[/]: {escape(error.message)}", highlight=False, soft_wrap=True)
+        complain(error.message, error.code)
         missing = isinstance(error, (ModelError, EngineError))
         raise typer.Exit(NOT_AVAILABLE if missing else BAD_INPUT) from None
     except KeyboardInterrupt:
-        console.print("Stopped.")
+        Console(stderr=True).print("Stopped.")
         raise typer.Exit(130) from None
+
+
+def complain(sentence: str, code: str = "failed") -> None:
+    """Print what went wrong on standard error."""
+    Console(stderr=True).print(f"[bold red]{code}[/]: {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
 def say(sentence: str) -> None:

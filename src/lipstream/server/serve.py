@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -20,13 +21,17 @@ SHUTDOWN_SECONDS = 3
 _EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
 
 
-def run(settings: Settings) -> None:
-    """Serve until interrupted. Blocks."""
+def run(settings: Settings) -> bool:
+    """Serve until interrupted; blocks. False if the server could not start: the log says why."""
     config = server_config(settings)
     host = "localhost" if settings.host in _EVERYWHERE else settings.host
     if settings.port:
         logger.info("The page will be at http://%s:%d/", host, settings.port)
-    uvicorn.Server(config).run()
+    server = uvicorn.Server(config)
+    # uvicorn ends the process itself when the port is taken, and with a code of its own.
+    with suppress(SystemExit):
+        server.run()
+    return server.started
 
 
 def server_config(settings: Settings) -> uvicorn.Config:

@@ -44,8 +44,7 @@ class PortraitEngine:
     @classmethod
     def load(cls, store: ModelStore) -> PortraitEngine:
         """Read the acoustic model and the motion weights. Raises :class:`lipstream.errors.ModelError`."""
-        means, variances, sendump = (store.path(asset) for asset in (PHONE_MEANS, PHONE_VARIANCES, PHONE_SENDUMP))
-        return cls(MotionModel.load(AcousticModel.load(means, variances, sendump)))
+        return cls(load_motion_model(store))
 
     @property
     def lookahead(self) -> Fraction:
@@ -61,6 +60,12 @@ class PortraitEngine:
         rig = build_rig(avatar, mesh_columns(points, vectors, avatar.face))
         stage = ClipStage(avatar, avatar.footage, rig) if avatar.footage else None
         return PortraitActor(avatar, self._model, rig, Style(self._model.basis, avatar.face), stage)
+
+
+def load_motion_model(store: ModelStore) -> MotionModel:
+    """What turns speech into motion. Raises :class:`lipstream.errors.ModelError`."""
+    means, variances, sendump = (store.path(asset) for asset in (PHONE_MEANS, PHONE_VARIANCES, PHONE_SENDUMP))
+    return MotionModel.load(AcousticModel.load(means, variances, sendump))
 
 
 @dataclass(frozen=True, eq=False)

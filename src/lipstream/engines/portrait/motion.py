@@ -1,7 +1,7 @@
 """Speech → the motion of the mouth: phone-state posteriors through a small recurrent network, 50 times a second.
 
 The network (dilated causal convolutions and a gated recurrent unit, ``training/network.py``) was trained on the GRID
-corpus; ``docs/model-card.md`` tells how and how well. It runs here in plain NumPy, one step of 20 ms at a time::
+corpus; ``docs/model-card.md`` tells how and how well. It runs here in plain NumPy, in steps of 20 ms::
 
     phones.PhoneStream → steps of 20 ms → coefficients and articulation → frames at any rate by linear interpolation
 
@@ -54,8 +54,8 @@ _TOUCHING = (0.22, 0.55)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
 _CLOSED, _SPEECH = ARTICULATIONS.index("closed"), ARTICULATIONS.index("speech")
-_SETTLE_STEPS = 20
-"""Steps of silence that precede every utterance."""
+_SETTLE_STEPS = 19
+"""Steps of silence that precede every utterance, and one that hears how it begins."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,8 @@ class MotionModel:
         self._network = network
         self._mouth = _Mouth(_opening(basis), closing)
         silence = PhoneStream(acoustic).push(np.zeros(SAMPLE_RATE, np.float32))[-BLOCK:]
-        self._rest = network.states()
-        for _ in range(_SETTLE_STEPS):
-            network.step(silence, self._rest)
+        self._rest = network.state()
+        network.steps(np.tile(silence, (_SETTLE_STEPS, 1)), self._rest)
 
     @classmethod
     def load(cls, acoustic: AcousticModel, weights: Path | None = None) -> MotionModel:
@@ -141,20 +140,22 @@ class MotionModel:
 class MotionStream:
     """The mouth of one utterance. Not thread-safe."""
 
-    def __init__(
-        self, acoustic: AcousticModel, network: Committee, mouth: _Mouth, rest: list[State], fps: Fraction
-    ) -> None:
+    def __init__(self, acoustic: AcousticModel, network: Committee, mouth: _Mouth, rest: State, fps: Fraction) -> None:
         """Use :meth:`MotionModel.listen`."""
         if fps <= 0:
             raise ValueError(f"fps must be positive, not {fps}")
-        self._phones = PhoneStream(acoustic)
+        self._steps_per_frame = 1 / (STEP_SECONDS * fps)
+        # Two steps together cost little more than one. Where every other step has a frame they make nothing later: they
+        # are paired so that the frame's is the second, for which a block of silence precedes the audio.
+        pairs = self._steps_per_frame % 2 == 0
+        self._block = 2 * BLOCK if pairs else BLOCK
+        self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK)
         self._network = network
         self._mouth = mouth
-        self._states = [state.copy() for state in rest]
-        self._steps_per_frame = 1 / (STEP_SECONDS * fps)
+        self._state = rest.copy()
         self._frame = 0
         self._steps: list[Array] = []
-        self._next_step = -STEP_LEAD
+        self._next_step = -STEP_LEAD - 1
 
     def push(self, speech: NDArray[np.float32]) -> Motion:
         """Hear (n,) float32 samples in [-1, 1] at 16 kHz, n ≥ 0; give the frames that are certain by now."""
@@ -176,11 +177,11 @@ class MotionStream:
     def _listen(self, speech: NDArray[np.float32]) -> None:
         """Turn audio into steps."""
         heard = self._phones.push(speech)
-        for first in range(0, len(heard), BLOCK):
-            out = self._network.step(heard[first : first + BLOCK], self._states)
-            if self._next_step >= 0:
-                self._steps.append(self._mouth(out, _ramp(self._next_step, 0, _EASE_IN)))
-            self._next_step += 1
+        for first in range(0, len(heard), self._block):
+            for out in self._network.steps(heard[first : first + self._block], self._state):
+                if self._next_step >= 0:
+                    self._steps.append(self._mouth(out, _ramp(self._next_step, 0, _EASE_IN)))
+                self._next_step += 1
 
     def _ready_frames(self, limit: int | None) -> list[Array]:
         """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""

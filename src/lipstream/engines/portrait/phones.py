@@ -34,7 +34,8 @@ WINDOW = 410
 HALF_WINDOW = WINDOW // 2
 """Samples of a window after its centre."""
 BLOCK = 2
-"""Hops computed together: a matrix product's last bits depend on its shape, so the shape never changes."""
+"""Hops computed together, or a multiple: a matrix product's last bits depend on its shape, so that of a stream never
+changes."""
 DELTA_REACH = 3
 """Hops after its own that a feature vector needs (the double deltas)."""
 
@@ -69,6 +70,9 @@ ACOUSTIC_SCALE = 0.5
 LOG_FLOOR = -10.0
 """Smallest log posterior given."""
 
+_UNLIKELY = np.float32(1e-37)
+"""Added to likelihoods relative to the greatest, so that they have a logarithm; near the smallest float32."""
+
 # Sphinx adds ±1 bit of random dither so that digital silence has a logarithm. The power that noise at -80 dBFS would
 # have in one mel band is added instead: it hides what lies below, and the same input always gives the same output.
 _DITHER_POWER = 55.0
@@ -99,7 +103,7 @@ class AcousticModel:
     quadratic: NDArray[np.float32]
     """(3, 27, 5376): per stream, what [x², x, 1] is multiplied with to give every Gaussian's log density."""
     weights: NDArray[np.float32]
-    """(3, 42, 128, 3): per stream and codebook, the weight of each Gaussian in each state; sums to 1 over Gaussians."""
+    """(3, 42, 3, 128): per stream and codebook, the weight in each state of each Gaussian; sums to 1 over Gaussians."""
 
     @classmethod
     def load(cls, means: Path, variances: Path, sendump: Path) -> AcousticModel:
@@ -118,59 +122,64 @@ class AcousticModel:
 
     def log_posteriors(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, 3, 13) cepstra, deltas and double deltas → (n, 126) natural-log posteriors in [-10, 0]."""
-        n, codebooks = len(features), len(PHONES)
-        score = np.zeros((codebooks, n, STATES_PER_PHONE), np.float32)
-        basis = np.ones((n, 2 * N_CEPSTRA + 1), np.float32)
-        for stream in range(features.shape[1]):
-            x = features[:, stream]
-            np.multiply(x, x, out=basis[:, :N_CEPSTRA])
-            basis[:, N_CEPSTRA:-1] = x
-            density = (basis @ self.quadratic[stream]).reshape(n, codebooks, -1)
-            best = density.max(axis=2)
-            density -= best[:, :, None]
-            np.exp(density, out=density)
-            likelihood = np.matmul(density.transpose(1, 0, 2), self.weights[stream])
-            score += best.T[:, :, None] + np.log(likelihood + np.float32(1e-20))
-        return _log_softmax(score.transpose(1, 0, 2).reshape(n, N_STATES) * np.float32(ACOUSTIC_SCALE))
+        streams, codebooks = len(self.weights), len(PHONES)
+        x = features.transpose(1, 0, 2)
+        basis = np.concatenate([x * x, x, np.ones_like(x[:, :, :1])], axis=2)
+        density = basis @ self.quadratic
+        # Relative to the likeliest Gaussian of all: what exp() makes zero of is e⁻⁸⁷ times as likely at most.
+        best = density.max(axis=2, keepdims=True)
+        density -= best
+        np.exp(density, out=density)
+        gaussians = density.reshape(streams, len(features), codebooks, -1)
+        likelihood = self.weights @ gaussians.transpose(0, 2, 3, 1)  # streams, codebooks, states, hops
+        score = np.log(likelihood + _UNLIKELY).sum(axis=0).reshape(N_STATES, -1).T
+        return _log_softmax(score * np.float32(ACOUSTIC_SCALE))
 
 
 class PhoneStream:
     """Phone-state posteriors of one stream of audio, in order, however the audio is cut."""
 
-    def __init__(self, model: AcousticModel, warp: float = 1.0) -> None:
-        """``warp`` stretches the frequency axis: above 1 the speaker sounds as if with a longer vocal tract.
+    def __init__(self, model: AcousticModel, warp: float = 1.0, *, block: int = BLOCK, lead: int = 0) -> None:
+        """``block`` hops are computed together: more are cheaper, but come later. ``lead`` hops of silence are heard
+        before the audio.
+
+        ``warp`` stretches the frequency axis: above 1 the speaker sounds as if with a longer vocal tract.
 
         Vocal tract length perturbation (Jaitly & Hinton 2013) for training; leave it at 1 to listen.
         """
         self._model = model
         self._filters = mel_filters(warp)
+        self._block = block
+        self._windows = HOP * np.arange(block)[:, np.newaxis] + np.arange(WINDOW + 1)
         # Silence before the beginning fills the first windows and the first deltas' history. Cepstra are computed in
         # blocks that begin one hop before those of the features, so that the reach of the deltas ends with a block.
-        self._audio = np.zeros(HOP + HALF_WINDOW + 1, np.float32)
+        self._audio = np.zeros(HOP * (1 + lead) + HALF_WINDOW + 1, np.float32)
         self._cepstra = np.tile(self._silent_cepstra(), (DELTA_REACH - 1, 1))
-        self._mean = _RunningMean()
+        self._mean = _RunningMean(lead)
 
     def push(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take (n,) float32 samples in [-1, 1] at 16 kHz; give what is heard in the next m hops, m even.
+        """Take (n,) float32 samples in [-1, 1] at 16 kHz; give what is heard in the next m hops, whole blocks.
 
         (m, :data:`N_HEARD`): a hop's 126 log posteriors, then its 13 cepstra without their running mean.
 
-        Hop i stands for the time ``i * HOP`` samples. It comes as soon as ``DELTA_REACH`` hops and half a window after
-        the last hop of its block have been heard. NaN counts as silence; samples beyond full scale are clipped.
+        Hop i stands for the time ``(i - lead) * HOP`` samples. It comes as soon as ``DELTA_REACH`` hops and half a
+        window after the last hop of its block have been heard. NaN counts as silence; samples beyond full scale are
+        clipped.
         """
-        clean = np.clip(np.nan_to_num(speech, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
-        self._audio = np.concatenate([self._audio, clean.astype(np.float32)])
+        clean = np.minimum(np.maximum(speech, np.float32(-1.0)), np.float32(1.0))
+        clean[np.isnan(clean)] = 0.0
+        self._audio = np.concatenate([self._audio, clean])
         blocks = []
-        needed = WINDOW + 1 + HOP * (BLOCK - 1)
+        needed = WINDOW + 1 + HOP * (self._block - 1)
         start = 0
         while len(self._audio) - start >= needed:
             block = self._audio[start : start + needed]
-            start += HOP * BLOCK
-            self._cepstra = np.concatenate([self._cepstra, cepstra(_windows(block), self._filters)])
-            if len(self._cepstra) >= 2 * DELTA_REACH + BLOCK:
+            start += HOP * self._block
+            self._cepstra = np.concatenate([self._cepstra, cepstra(block[self._windows], self._filters)])
+            if len(self._cepstra) >= 2 * DELTA_REACH + self._block:
                 features = self._features()
                 blocks.append(np.concatenate([self._model.log_posteriors(features), features[:, 0]], axis=1))
-                self._cepstra = self._cepstra[BLOCK:]
+                self._cepstra = self._cepstra[self._block :]
         self._audio = self._audio[start:]
         return np.concatenate(blocks) if blocks else np.zeros((0, N_HEARD), np.float32)
 
@@ -178,24 +187,24 @@ class PhoneStream:
         return cepstra(np.zeros((1, WINDOW + 1), np.float32), self._filters)
 
     def _features(self) -> NDArray[np.float32]:
-        """The oldest complete block: (BLOCK, 3, 13), statics freed of the running mean."""
-        c = self._cepstra
-        r = DELTA_REACH
-        now = slice(r, r + BLOCK)
-        delta = c[r + 2 : r + 2 + BLOCK] - c[r - 2 : r - 2 + BLOCK]
-        later = c[r + 3 : r + 3 + BLOCK] - c[r - 1 : r - 1 + BLOCK]
-        earlier = c[r + 1 : r + 1 + BLOCK] - c[r - 3 : r - 3 + BLOCK]
-        static = c[now] - self._mean.update(c[now])
-        return np.stack([static, delta, later - earlier], axis=1).astype(np.float32)
+        """The oldest complete block: (block, 3, 13), statics freed of the running mean."""
+        now = self._cepstra[DELTA_REACH:-DELTA_REACH]
+        deltas = self._cepstra[4:] - self._cepstra[:-4]  # of the hop before the block to the one after it
+        features = np.empty((len(now), 3, N_CEPSTRA), np.float32)
+        features[:, 0] = now - self._mean.update(now)
+        features[:, 1] = deltas[1:-1]
+        features[:, 2] = deltas[2:] - deltas[:-2]
+        return features
 
 
 class _RunningMean:
     """The mean cepstrum of the speech heard so far: what the microphone and the room add to every hop."""
 
-    def __init__(self) -> None:
+    def __init__(self, lead: int) -> None:
+        """The prior holds after ``lead`` hops of silence."""
         self._mean = _PRIOR_MEAN.copy()
         self._hops = _PRIOR_HOPS
-        self._peak = _PEAK_PRIOR
+        self._peak = _PEAK_PRIOR + lead * _PEAK_DECAY
 
     def update(self, cepstra: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hear (n, 13) cepstra; give the (n, 13) means to subtract from them."""
@@ -212,17 +221,13 @@ class _RunningMean:
 
 def cepstra(windows: NDArray[np.float32], filters: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 411) samples in [-1, 1], the first one before the window → (n, 13) liftered mel-frequency cepstra."""
-    pcm = windows.astype(np.float64) * FULL_SCALE
-    pcm -= pcm.mean(axis=1, keepdims=True)
+    pcm = np.multiply(windows, FULL_SCALE, dtype=np.float64)
+    pcm -= np.add.reduce(pcm, axis=1, keepdims=True) / pcm.shape[1]
     emphasised = pcm[:, 1:] - PRE_EMPHASIS * pcm[:, :-1]
-    spectrum = np.fft.rfft(emphasised * _HAMMING, N_FFT, axis=1)
+    emphasised *= _HAMMING
+    spectrum = np.fft.rfft(emphasised, N_FFT)
     power = spectrum.real**2 + spectrum.imag**2
     return np.log(power @ filters + _DITHER_POWER) @ _DCT
-
-
-def _windows(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The analysis windows of one block of audio, (BLOCK, 411), each with one sample before it."""
-    return np.stack([block[HOP * i : HOP * i + WINDOW + 1] for i in range(BLOCK)])
 
 
 def _log_softmax(score: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -277,8 +282,8 @@ def _quadratic_form(mean: NDArray[np.float32], variance: NDArray[np.float32]) ->
 
 
 def _state_weights(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, 128, 126) → (3, 42, 128, 3), each state's weights scaled to sum to one."""
+    """(3, 128, 126) → (3, 42, 3, 128), each state's weights scaled to sum to one."""
     streams, densities, _ = weight.shape
     scaled = weight / weight.sum(axis=1, keepdims=True)
-    grouped = scaled.reshape(streams, densities, len(PHONES), STATES_PER_PHONE).transpose(0, 2, 1, 3)
+    grouped = scaled.reshape(streams, densities, len(PHONES), STATES_PER_PHONE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(grouped, np.float32)
