@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel
+from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel, bilabials
 from lipstream.engines.portrait.network import Committee, normalised
-from lipstream.engines.portrait.phones import BLOCK, SAMPLE_RATE, AcousticModel
+from lipstream.engines.portrait.phones import BLOCK, SAMPLE_RATE, AcousticModel, PhoneStream
 from lipstream.errors import ModelError
 from lipstream.models.assets import PHONE_MEANS, PHONE_SENDUMP, PHONE_VARIANCES
 from lipstream.models.store import ModelStore
@@ -65,6 +65,27 @@ def same(a: Motion, b: Motion) -> bool:
 SPEECH = np.concatenate(
     [silence(0.2), vowel("AA", 0.3), silence(0.1), hiss(0.15, 0.05), vowel("IY", 0.25), silence(0.2)]
 )
+
+
+@pytest.mark.parametrize("fps", [Fraction(50), Fraction(25)])
+def test_lips_touch_where_the_ear_is_sure(
+    acoustic: AcousticModel, sample_speech: NDArray[np.float32], fps: Fraction, tmp_path: Path
+) -> None:
+    """Networks that never say that lips touch are overruled, in the step in which b, m or p is heard and no other."""
+    with np.load(DEFAULT_WEIGHTS) as stored:
+        arrays = dict(stored)
+    for member in (0, 1):
+        arrays[f"{member}.output.bias"][len(arrays["basis.vectors"])] = -50.0
+    np.savez(tmp_path / "deaf.npz", **arrays)
+    model = MotionModel.load(acoustic, tmp_path / "deaf.npz")
+    motion = perform(model, sample_speech, fps)
+    silence_after = np.zeros(SAMPLE_RATE, np.float32)
+    heard = bilabials(PhoneStream(acoustic).push(np.concatenate([sample_speech, silence_after])))
+    expected = heard[:: int(50 / fps)][: len(motion)]
+    np.testing.assert_allclose(motion.closed, expected, atol=2e-3)
+    sure = motion.closed > 0.5
+    assert 2 <= sure.sum() < len(motion) / 10
+    assert np.abs(gap(model, motion)[sure]).max() < 0.02
 
 
 @given(cuts=st.lists(st.integers(0, len(SPEECH)), max_size=40), fps=st.sampled_from(FRAME_RATES))
