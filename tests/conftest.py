@@ -21,7 +21,7 @@ from lipstream.face.finder import FaceFinder
 from lipstream.models.assets import SAMPLE_PORTRAIT
 from lipstream.models.store import ModelStore
 from lipstream.studio import Studio
-from tests.media import wav_bytes
+from tests.media import png_bytes, wav_bytes
 from tests.mouths import avatar_of, enlarged, rig_of
 
 SAMPLE_SPEECH = Path(__file__).parent.parent / "src" / "lipstream" / "assets" / "sample.wav"
@@ -53,6 +53,20 @@ def astronaut(store: ModelStore) -> NDArray[np.uint8]:
     assert picture is not None
     picture.flags.writeable = False
     return np.asarray(picture, np.uint8)
+
+
+@pytest.fixture(scope="session")
+def portrait(astronaut: NDArray[np.uint8]) -> bytes:
+    """The astronaut's face, 240 × 256 pixels, PNG."""
+    return png_bytes(astronaut[:256, 100:340])
+
+
+@pytest.fixture
+def portrait_file(portrait: bytes, tmp_path: Path) -> Path:
+    """The same as a file of the test's own."""
+    path = tmp_path / "astronaut.png"
+    path.write_bytes(portrait)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.codec import CodecContext
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def wav_bytes(samples: NDArray[np.float32], rate: int) -> bytes:
@@ -64,3 +65,10 @@ def noisy_vowels(seconds: float, rate: int = 16_000) -> NDArray[np.float32]:
     buzz = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20))
     loud = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * t)
     return (0.1 * loud * buzz + 0.005 * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """A PNG file of (height, width, 3) BGR."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])).save(file, "PNG")
+    return file.getvalue()

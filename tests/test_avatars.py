@@ -26,14 +26,9 @@ from lipstream.face.finder import FaceFinder
 from lipstream.media.size import SizeLimit, shrink
 from lipstream.studio import Studio
 from tests.live_server import LiveServer, running_server
+from tests.media import png_bytes
 from tests.speakers import plain_avatar
 from tests.turned_head import turned_head
-
-
-def png(picture: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])).save(file, "PNG")
-    return file.getvalue()
 
 
 def look(_: bytes) -> Avatar:
@@ -170,7 +165,7 @@ def test_half_an_avatar_is_nobody(library: AvatarLibrary, tmp_path: Path) -> Non
 
 
 def test_turned_heads_are_warned_of(finder: FaceFinder, astronaut: NDArray[np.uint8], studio: Studio) -> None:
-    straight = studio.avatar(png(astronaut))
+    straight = studio.avatar(png_bytes(astronaut))
     assert not any("turned" in warning for warning in picture_warnings(straight))
     picture = turned_head(astronaut, straight.face, 32.0)
     face = finder.largest(picture)
@@ -179,7 +174,7 @@ def test_turned_heads_are_warned_of(finder: FaceFinder, astronaut: NDArray[np.ui
 
 
 def test_small_faces_are_warned_of(studio: Studio, astronaut: NDArray[np.uint8]) -> None:
-    small = studio.avatar(png(astronaut), SizeLimit(10**9, 256))
+    small = studio.avatar(png_bytes(astronaut), SizeLimit(10**9, 256))
     assert small.size == (256, 256)
     assert any("small" in warning for warning in picture_warnings(small))
 
@@ -206,11 +201,6 @@ def test_pictures_are_made_smaller_never_larger(limit: SizeLimit, size: tuple[in
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with running_server(Settings(avatar_dir=tmp_path_factory.mktemp("avatars"), max_image_bytes=2**20)) as live:
         yield live
-
-
-@pytest.fixture(scope="module")
-def portrait(astronaut: NDArray[np.uint8]) -> bytes:
-    return png(astronaut[:256, 100:340])
 
 
 def test_upload_look_delete(server: LiveServer, portrait: bytes) -> None:

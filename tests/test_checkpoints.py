@@ -6,56 +6,25 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lipstream.errors import ModelError
 from lipstream.models.checkpoints import CHECKPOINTS, Checkpoint, fetch, inspect, kind_of, named
+from tests.file_server import FileServer, serving_file
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 CONTENT = bytes(range(256)) * 500
 
 
-@dataclass
-class Server:
-    """A web server with one file, which can hang up half-way."""
-
-    url: str
-    starts: list[int] = field(default_factory=list)
-    """At which byte each request so far began."""
-    drop_after: list[int] = field(default_factory=list)
-    """Hang up after so many bytes, one per request, first to last."""
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range", "bytes=0-")
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            served.starts.append(start)
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(CONTENT) - start))
-            self.end_headers()
-            body = CONTENT[start:]
-            self.wfile.write(body[: served.drop_after.pop(0)] if served.drop_after else body)
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        served = Server(f"http://127.0.0.1:{httpd.server_port}/file.pth")
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-        thread.start()
-        yield served
-        httpd.shutdown()
-        thread.join()
+def server() -> Iterator[FileServer]:
+    with serving_file(CONTENT) as server:
+        yield server
 
 
 def checkpoint(url: str, terms: str | None = None) -> Checkpoint:
@@ -91,48 +60,48 @@ def test_names_and_file_names_are_understood() -> None:
         named("wave2lip")
 
 
-def test_fetched_file_is_verified_and_lies_where_it_is_looked_for(tmp_path: Path, server: Server) -> None:
+def test_fetched_file_is_verified_and_lies_where_it_is_looked_for(tmp_path: Path, server: FileServer) -> None:
     folder = tmp_path / "checkpoints"
     path = fetch(checkpoint(server.url), folder)
     assert path == folder / "thing.pth"
     assert path.read_bytes() == CONTENT
     fetch(checkpoint(server.url), folder)
-    assert server.starts == [0], "what is there is not fetched again"
+    assert server.ranges == [None], "what is there is not fetched again"
 
 
-def test_broken_transfer_is_resumed(tmp_path: Path, server: Server) -> None:
+def test_broken_transfer_is_resumed(tmp_path: Path, server: FileServer) -> None:
     server.drop_after = [100_000]
     fetch(checkpoint(server.url), tmp_path)
-    assert server.starts == [0, 100_000]
+    assert server.ranges == [None, "bytes=100000-"]
     assert (tmp_path / "thing.pth").read_bytes() == CONTENT
 
 
-def test_other_content_is_thrown_away(tmp_path: Path, server: Server) -> None:
+def test_other_content_is_thrown_away(tmp_path: Path, server: FileServer) -> None:
     with pytest.raises(ModelError, match="unexpected content") as caught:
         fetch(replace(checkpoint(server.url), sha256="0" * 64), tmp_path)
     assert caught.value.code == "model_download_failed"
     assert not (tmp_path / "thing.pth").exists()
 
 
-def test_terms_must_be_accepted(tmp_path: Path, server: Server) -> None:
+def test_terms_must_be_accepted(tmp_path: Path, server: FileServer) -> None:
     with pytest.raises(ValueError, match="terms"):
         fetch(checkpoint(server.url, terms="Be good."), tmp_path)
-    assert server.starts == []
+    assert server.ranges == []
     fetch(checkpoint(server.url, terms="Be good."), tmp_path, accept_terms=True)
 
 
-def test_own_file_of_that_name_is_not_overwritten(tmp_path: Path, server: Server) -> None:
+def test_own_file_of_that_name_is_not_overwritten(tmp_path: Path, server: FileServer) -> None:
     (tmp_path / "thing.pth").write_bytes(b"my own training")
     with pytest.raises(ModelError, match="another file than the published"):
         fetch(checkpoint(server.url), tmp_path)
     assert (tmp_path / "thing.pth").read_bytes() == b"my own training"
-    assert server.starts == []
+    assert server.ranges == []
 
 
-def test_file_that_nobody_has_hashed_is_not_fetched(tmp_path: Path, server: Server) -> None:
+def test_file_that_nobody_has_hashed_is_not_fetched(tmp_path: Path, server: FileServer) -> None:
     with pytest.raises(ModelError, match="no hash"):
         fetch(replace(checkpoint(server.url), sha256=None), tmp_path)
-    assert server.starts == []
+    assert server.ranges == []
 
 
 def test_files_are_described(tmp_path: Path) -> None:
@@ -185,24 +154,24 @@ class TestCommands:
 
         return run
 
-    def test_terms_are_stated_before_anything_is_fetched(self, run: Run, server: Server, tmp_path: Path) -> None:
+    def test_terms_are_stated_before_anything_is_fetched(self, run: Run, server: FileServer, tmp_path: Path) -> None:
         done = run("pull", "wav2lip-gan", "--from", server.url)
         assert done.returncode == 2
         assert "any form of commercial use is prohibited" in done.stderr
         assert "--accept-licence" in done.stderr
-        assert server.starts == []
+        assert server.ranges == []
         assert not (tmp_path / "checkpoints").exists()
 
-    def test_accepting_fetches_and_verifies(self, run: Run, server: Server) -> None:
+    def test_accepting_fetches_and_verifies(self, run: Run, server: FileServer) -> None:
         done = run("pull", "wav2lip-gan", "--accept-licence", "--from", server.url)
         assert done.returncode == 4
-        assert server.starts
+        assert server.ranges
         assert "model_download_failed" in done.stderr
         assert "Traceback" not in done.stderr
 
-    def test_free_ones_need_no_acceptance(self, run: Run, server: Server) -> None:
+    def test_free_ones_need_no_acceptance(self, run: Run, server: FileServer) -> None:
         done = run("pull", "realesr-general", "--from", server.url)
-        assert server.starts
+        assert server.ranges
         assert done.returncode == 4, "the server has another file"
 
     def test_list_shows_every_place(self, run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from lipstream.config import Settings
 from tests.clips import moving, video_bytes
@@ -33,13 +32,6 @@ def folder(tmp_path: Path) -> Path:
     """Where the client is copied to and run: it needs nothing but itself and ``websockets``."""
     shutil.copy(ROOT / "client.py", tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def portrait(astronaut: NDArray[np.uint8], tmp_path: Path) -> Path:
-    path = tmp_path / "astronaut.jpg"
-    Image.fromarray(np.ascontiguousarray(astronaut[:256, 100:340, ::-1])).save(path)
-    return path
 
 
 @pytest.fixture
@@ -67,8 +59,8 @@ def first_and_last(path: Path) -> tuple[av.VideoFrame, av.VideoFrame]:
     return first, last
 
 
-def test_two_files_and_a_name(folder: Path, server: LiveServer, portrait: Path, speech: Path) -> None:
-    done = client(folder, server, portrait, speech, "-o", "talking.mp4", "--fps", "30")
+def test_two_files_and_a_name(folder: Path, server: LiveServer, portrait_file: Path, speech: Path) -> None:
+    done = client(folder, server, portrait_file, speech, "-o", "talking.mp4", "--fps", "30")
     assert done.returncode == 0, done.stderr
     assert "12 of 12 frames" in done.stdout
     assert "Saved talking.mp4" in done.stdout
@@ -88,8 +80,8 @@ def test_a_clip_instead_of_a_picture(
     assert abs(first - last)[:60].mean() > 2, "the head moves as in the clip"
 
 
-def test_the_documented_folders(folder: Path, server: LiveServer, portrait: Path, speech: Path) -> None:
-    for name, path in (("input_image", portrait), ("input_audios", speech)):
+def test_the_documented_folders(folder: Path, server: LiveServer, portrait_file: Path, speech: Path) -> None:
+    for name, path in (("input_image", portrait_file), ("input_audios", speech)):
         (folder / name).mkdir()
         shutil.copy(path, folder / name)
         (folder / name / ".hidden").touch()
@@ -113,8 +105,8 @@ def test_what_the_server_refuses_is_said_in_words(folder: Path, server: LiveServ
     assert not (folder / "output.mp4").exists()
 
 
-def test_no_server(folder: Path, portrait: Path, speech: Path) -> None:
-    done = client(folder, None, portrait, speech, "--url", "ws://127.0.0.1:9/ws/lipsync")
+def test_no_server(folder: Path, portrait_file: Path, speech: Path) -> None:
+    done = client(folder, None, portrait_file, speech, "--url", "ws://127.0.0.1:9/ws/lipsync")
     assert done.returncode == 1
     assert "No connection to ws://127.0.0.1:9/ws/lipsync" in done.stderr
     assert "Traceback" not in done.stderr

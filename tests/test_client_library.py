@@ -12,7 +12,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from lipstream.client import KEPT_MEDIA, Event, Media, StreamSession, connect
@@ -31,25 +30,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield live
 
 
-@pytest.fixture
-def portrait(astronaut: NDArray[np.uint8], tmp_path: Path) -> Path:
-    path = tmp_path / "astronaut.jpg"
-    Image.fromarray(np.ascontiguousarray(astronaut[:256, 100:340, ::-1])).save(path)
-    return path
-
-
-@pytest.fixture
-def image(portrait: Path) -> bytes:
-    """The same as bytes."""
-    return portrait.read_bytes()
-
-
-def example(server: LiveServer, portrait: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def example(server: LiveServer, portrait_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the example as a user does; two seconds of speech."""
-    speech = portrait.parent / "speech.wav"
+    speech = portrait_file.parent / "speech.wav"
     speech.write_bytes(wav_bytes(noisy_vowels(2.0), RATE))
-    command = [sys.executable, str(ROOT / "examples" / "stream_wav.py"), str(portrait), str(speech)]
-    command += ["-o", str(portrait.parent / "live.mp4"), "--url", server.websocket_url("/ws/stream"), *arguments]
+    command = [sys.executable, str(ROOT / "examples" / "stream_wav.py"), str(portrait_file), str(speech)]
+    command += ["-o", str(portrait_file.parent / "live.mp4"), "--url", server.websocket_url("/ws/stream"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -59,40 +45,40 @@ def length(path: Path) -> float:
         return sum(1 for _ in file.decode(video=0)) / 25
 
 
-def test_the_example_saves_what_was_spoken(server: LiveServer, portrait: Path) -> None:
-    done = example(server, portrait)
+def test_the_example_saves_what_was_spoken(server: LiveServer, portrait_file: Path) -> None:
+    done = example(server, portrait_file)
     assert done.returncode == 0, done.stderr
     assert "speech.ended" in done.stdout
-    assert length(portrait.parent / "live.mp4") > 2 + 1
+    assert length(portrait_file.parent / "live.mp4") > 2 + 1
 
 
-def test_the_example_can_be_interrupted(server: LiveServer, portrait: Path) -> None:
-    done = example(server, portrait, "--interrupt-after", "0.8")
+def test_the_example_can_be_interrupted(server: LiveServer, portrait_file: Path) -> None:
+    done = example(server, portrait_file, "--interrupt-after", "0.8")
     assert done.returncode == 0, done.stderr
     assert "speech.interrupted" in done.stdout
     assert "speech.ended" not in done.stdout
 
 
-def test_the_example_says_what_is_wrong(server: LiveServer, portrait: Path) -> None:
-    portrait.write_bytes(b"no picture")
-    done = example(server, portrait)
+def test_the_example_says_what_is_wrong(server: LiveServer, portrait_file: Path) -> None:
+    portrait_file.write_bytes(b"no picture")
+    done = example(server, portrait_file)
     assert done.returncode == 1
     assert "picture" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_nobody_listens(image: bytes) -> None:
+def test_nobody_listens(portrait: bytes) -> None:
     async def talk() -> None:
-        async with connect("ws://127.0.0.1:9/ws/stream", image=image):
+        async with connect("ws://127.0.0.1:9/ws/stream", image=portrait):
             pass
 
     with pytest.raises(OSError):
         asyncio.run(talk())
 
 
-def test_a_lost_connection_ends_everything_with_an_error(server: LiveServer, image: bytes) -> None:
+def test_a_lost_connection_ends_everything_with_an_error(server: LiveServer, portrait: bytes) -> None:
     async def talk() -> None:
-        async with connect(server.websocket_url("/ws/stream"), image=image) as session:
+        async with connect(server.websocket_url("/ws/stream"), image=portrait) as session:
             session._websocket.transport.abort()
             with pytest.raises(LipstreamError) as caught:
                 await to_the_end(session)
@@ -110,9 +96,9 @@ async def to_the_end(session: StreamSession) -> int:
     return sum([1 async for _ in session])
 
 
-def test_closing_ends_the_iteration(server: LiveServer, image: bytes) -> None:
+def test_closing_ends_the_iteration(server: LiveServer, portrait: bytes) -> None:
     async def talk() -> None:
-        async with connect(server.websocket_url("/ws/stream"), image=image) as session:
+        async with connect(server.websocket_url("/ws/stream"), image=portrait) as session:
             counting = asyncio.create_task(to_the_end(session))
             await asyncio.sleep(0.5)
             await session.close()
@@ -121,9 +107,9 @@ def test_closing_ends_the_iteration(server: LiveServer, image: bytes) -> None:
     asyncio.run(talk())
 
 
-def test_sending_waits_while_the_server_holds_plenty(server: LiveServer, image: bytes) -> None:
+def test_sending_waits_while_the_server_holds_plenty(server: LiveServer, portrait: bytes) -> None:
     async def talk() -> None:
-        async with connect(server.websocket_url("/ws/stream"), image=image) as session:
+        async with connect(server.websocket_url("/ws/stream"), image=portrait) as session:
             session.allow_ahead(2_000)
             sending = asyncio.create_task(session.send(np.ones(4 * RATE, np.int16)))
             await asyncio.sleep(0.5)
@@ -137,9 +123,9 @@ def test_sending_waits_while_the_server_holds_plenty(server: LiveServer, image: 
     asyncio.run(asyncio.wait_for(talk(), 60))
 
 
-def test_media_nobody_fetches_is_forgotten_but_the_beginning(server: LiveServer, image: bytes) -> None:
+def test_media_nobody_fetches_is_forgotten_but_the_beginning(server: LiveServer, portrait: bytes) -> None:
     async def talk() -> None:
-        async with connect(server.websocket_url("/ws/stream"), image=image, fps=60) as session:
+        async with connect(server.websocket_url("/ws/stream"), image=portrait, fps=60) as session:
             await asyncio.to_thread(wait_until, lambda: session._number > KEPT_MEDIA + 30, "it overflows")
             numbers = []
             async for item in session:
@@ -154,10 +140,10 @@ def test_media_nobody_fetches_is_forgotten_but_the_beginning(server: LiveServer,
     asyncio.run(asyncio.wait_for(talk(), 120))
 
 
-def test_the_picture_can_be_read_by_pillow(server: LiveServer, image: bytes) -> None:
+def test_the_picture_can_be_read_by_pillow(server: LiveServer, portrait: bytes) -> None:
     async def talk() -> None:
         url = server.websocket_url("/ws/stream")
-        async with connect(url, image=image, container="mjpeg") as session:
+        async with connect(url, image=portrait, container="mjpeg") as session:
             async for item in session:
                 if isinstance(item, Media):
                     assert Image.open(io.BytesIO(item.data[24:])).size == (240, 256)

@@ -10,13 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from lipstream.models.assets import ASSETS, SAMPLE_PORTRAIT, IndexPackage
 from lipstream.models.store import ModelStore
+from tests.file_server import serving
 from tests.live_server import PATIENCE_SECONDS
 from tests.wheels import write_wheel
 
@@ -48,23 +49,19 @@ def index(store: ModelStore, tmp_path: Path) -> Iterator[SlowIndex]:
             (cache / asset.file_name).symlink_to(store.path(asset))
     go_on = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            page = self.path.endswith("/")
-            body = f'<a href="/{wheel.name}">{wheel.name}</a>'.encode() if page else wheel.read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html" if page else "application/octet-stream")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            half = 0 if page else len(body) // 2
-            self.wfile.write(body[:half])
-            self.wfile.flush()
-            if half:
-                go_on.wait(PATIENCE_SECONDS)
-            self.wfile.write(body[half:])
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        page = request.path.endswith("/")
+        body = f'<a href="/{wheel.name}">{wheel.name}</a>'.encode() if page else wheel.read_bytes()
+        request.send_response(200)
+        request.send_header("Content-Type", "text/html" if page else "application/octet-stream")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        half = 0 if page else len(body) // 2
+        request.wfile.write(body[:half])
+        request.wfile.flush()
+        if half:
+            go_on.wait(PATIENCE_SECONDS)
+        request.wfile.write(body[half:])
 
     ours = ("PIP_", "LIPSTREAM_", "TTY_", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "TERM")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
@@ -74,14 +71,9 @@ def index(store: ModelStore, tmp_path: Path) -> Iterator[SlowIndex]:
         "TERM": "xterm-256color",
         "COLUMNS": "120",
     }
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-        thread.start()
-        environment["PIP_INDEX_URL"] = f"http://127.0.0.1:{httpd.server_port}/simple/"
-        yield SlowIndex(environment, go_on, cache / SAMPLE_PORTRAIT.file_name)
+    with serving(answer) as address:
+        yield SlowIndex(environment | {"PIP_INDEX_URL": f"{address}/simple/"}, go_on, cache / SAMPLE_PORTRAIT.file_name)
         go_on.set()
-        httpd.shutdown()
-        thread.join()
 
 
 def test_on_a_terminal_the_bar_moves_while_the_file_arrives(index: SlowIndex) -> None:

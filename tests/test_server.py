@@ -39,7 +39,7 @@ from lipstream.server.messages import LipsyncRequest
 from lipstream.server.rest import STATUS
 from lipstream.studio import Studio
 from tests.live_server import LiveServer, running_server, wait_until
-from tests.media import mp3_bytes, noisy_vowels, wav_bytes
+from tests.media import mp3_bytes, noisy_vowels, png_bytes, wav_bytes
 from tests.turned_head import turned_head
 
 ROOT = Path(__file__).parent.parent
@@ -65,13 +65,6 @@ class Media:
     """0.4 s, WAV."""
     long_speech: bytes
     """Four minutes, MP3: many seconds of work."""
-
-
-def png_bytes(picture: NDArray[np.uint8]) -> bytes:
-    """(h, w, 3) BGR as PNG."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])).save(file, "PNG")
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")

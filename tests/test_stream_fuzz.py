@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import json
 import random
 import threading
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
@@ -43,14 +41,6 @@ EXPECTED = {
     "unknown_field",
 }
 PACKETS = opus_packets(noisy_vowels(0.5)[:, None], RATE)
-
-
-@pytest.fixture(scope="module")
-def portrait(astronaut: NDArray[np.uint8]) -> bytes:
-    """A face, PNG."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(astronaut[:256, 100:340, ::-1])).save(file, "PNG")
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,10 @@ from lipstream.errors import EngineError, FaceError, ImageError
 from lipstream.face.finder import FaceFinder
 from lipstream.session import Session
 from lipstream.studio import Job, Studio
-from tests.media import wav_bytes
+from tests.media import png_bytes, wav_bytes
 from tests.turned_head import turned_head
 
 QUIET = wav_bytes(np.zeros(4_000, np.float32), 16_000)
-
-
-def png(picture: NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(".png", picture)
-    assert done
-    return data.tobytes()
 
 
 def test_a_job_becomes_a_video(studio: Studio, sample_portrait: Path, short_speech: Path) -> None:
@@ -46,7 +40,7 @@ def test_a_face_turned_too_far_is_refused_with_its_angle(
 ) -> None:
     turned = turned_head(astronaut, finder.largest(astronaut), 60)
     with pytest.raises(FaceError) as refused:
-        studio.render(Job(image=png(turned), audio=QUIET))
+        studio.render(Job(image=png_bytes(turned), audio=QUIET))
     assert refused.value.code == "face_turned"
     assert "°" in refused.value.message
 
@@ -54,7 +48,7 @@ def test_a_face_turned_too_far_is_refused_with_its_angle(
 def test_no_face(studio: Studio) -> None:
     noise = np.random.default_rng(3).integers(0, 255, (200, 200, 3)).astype(np.uint8)
     with pytest.raises(FaceError) as refused:
-        studio.render(Job(image=png(noise), audio=QUIET))
+        studio.render(Job(image=png_bytes(noise), audio=QUIET))
     assert refused.value.code == "no_face"
 
 
@@ -64,7 +58,7 @@ def test_the_largest_of_several_faces_speaks(studio: Studio, astronaut: NDArray[
     picture = np.full((256, 512, 3), 200, np.uint8)
     picture[64:192, 64:192] = cv2.resize(head, (128, 128), interpolation=cv2.INTER_AREA)
     picture[:, 256:] = head
-    session = Session(studio.actor(png(picture)), sample_rate=16_000, fps=Fraction(25))
+    session = Session(studio.actor(png_bytes(picture)), sample_rate=16_000, fps=Fraction(25))
     frames = [*session.push(np.zeros(4_000, np.float32)), *session.flush()]
     assert all(frame.patch.x >= 256 for frame in frames)
 
@@ -84,7 +78,7 @@ def test_the_recording_is_checked_before_the_picture(studio: Studio) -> None:
 def test_jobs_side_by_side_do_not_mix(studio: Studio, astronaut: NDArray[np.uint8], short_speech: Path) -> None:
     speech = short_speech.read_bytes()
     pictures = [np.ascontiguousarray(astronaut[:256, x : x + 256]) for x in (60, 96, 130)]
-    jobs = [Job(image=png(picture), audio=speech) for picture in pictures]
+    jobs = [Job(image=png_bytes(picture), audio=speech) for picture in pictures]
     alone = [studio.render(job) for job in jobs]
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(studio.render, jobs))
