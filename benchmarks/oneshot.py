@@ -210,7 +210,7 @@ def main() -> None:
     for name, value in elapsed.items():
         print(f"  {name:12} {value:9.1f} {computed[name]:9.1f}")
     print("features and network, milliseconds of one core per video frame")
-    print(f"  {hearing['in_a_job']:.2f} in a job, {hearing['alone']:.2f} with nothing else between")
+    print(f"  {hearing['in_a_job']:.2f} in a job, {hearing['alone']:.2f} as a live stream with nothing else between")
     if options.json:
         print(json.dumps(result))
 

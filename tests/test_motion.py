@@ -42,10 +42,14 @@ def joined(parts: list[Motion]) -> Motion:
 
 
 def perform(
-    model: MotionModel, speech: NDArray[np.float32], fps: Fraction = Fraction(25), cuts: list[int] | None = None
+    model: MotionModel,
+    speech: NDArray[np.float32],
+    fps: Fraction = Fraction(25),
+    cuts: list[int] | None = None,
+    batch: int = 1,
 ) -> Motion:
     """All frames of a recording, pushed in pieces."""
-    stream = model.listen(fps)
+    stream = model.listen(fps, batch)
     parts = [stream.push(piece) for piece in np.split(speech, sorted(cuts or []))]
     return joined([*parts, stream.finish(math.ceil(len(speech) * fps / SAMPLE_RATE))])
 
@@ -67,6 +71,25 @@ SPEECH = np.concatenate(
 )
 
 
+@given(
+    cuts=st.lists(st.integers(0, len(SPEECH)), max_size=40),
+    fps=st.sampled_from(FRAME_RATES),
+    batch=st.sampled_from([1, 2, 128]),
+)
+@settings(deadline=None, max_examples=60)
+def test_cutting_does_not_matter(model: MotionModel, cuts: list[int], fps: Fraction, batch: int) -> None:
+    assert same(perform(model, SPEECH, fps, cuts, batch), perform(model, SPEECH, fps, batch=batch))
+
+
+@pytest.mark.parametrize("fps", FRAME_RATES)
+def test_frames_that_may_be_held_back_are_the_same(model: MotionModel, fps: Fraction) -> None:
+    at_once = perform(model, SPEECH, fps)
+    for batch in (2, 128):
+        held = perform(model, SPEECH, fps, batch=batch)
+        for field in fields(Motion):
+            np.testing.assert_allclose(getattr(held, field.name), getattr(at_once, field.name), atol=2e-5)
+
+
 @pytest.mark.parametrize("fps", [Fraction(50), Fraction(25)])
 def test_lips_touch_where_the_ear_is_sure(
     acoustic: AcousticModel, sample_speech: NDArray[np.float32], fps: Fraction, tmp_path: Path
@@ -86,12 +109,6 @@ def test_lips_touch_where_the_ear_is_sure(
     sure = motion.closed > 0.5
     assert 1 <= sure.sum() < len(motion) / 10
     assert np.abs(gap(model, motion)[sure]).max() < 0.02
-
-
-@given(cuts=st.lists(st.integers(0, len(SPEECH)), max_size=40), fps=st.sampled_from(FRAME_RATES))
-@settings(deadline=None, max_examples=30)
-def test_cutting_does_not_matter(model: MotionModel, cuts: list[int], fps: Fraction) -> None:
-    assert same(perform(model, SPEECH, fps, cuts), perform(model, SPEECH, fps))
 
 
 def test_single_samples_are_enough(model: MotionModel) -> None:

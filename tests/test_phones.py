@@ -135,14 +135,16 @@ def test_cutting_does_not_matter(acoustic: AcousticModel, cuts: list[int]) -> No
     np.testing.assert_array_equal(np.concatenate(pieces), PhoneStream(acoustic).push(speech))
 
 
-def test_larger_blocks_and_a_lead_hear_the_same(acoustic: AcousticModel) -> None:
+@pytest.mark.parametrize("block", [1, 2, 3, 4, 5, 8, 16])
+@pytest.mark.parametrize("lead", [0, 2])
+def test_larger_blocks_and_a_lead_hear_the_same(acoustic: AcousticModel, block: int, lead: int) -> None:
     speech = np.concatenate([vowel("IY", 0.5), hiss(0.2, 0.05), vowel("AA", 0.3)])
-    stream = PhoneStream(acoustic, block=4, lead=2)
+    stream = PhoneStream(acoustic, block=block, lead=lead)
     pieces = [stream.push(piece) for piece in np.array_split(speech, 50)]
-    assert {len(piece) % 4 for piece in pieces} == {0}
-    heard, expected = np.concatenate(pieces)[2:], PhoneStream(acoustic).push(speech)
+    assert {len(piece) % block for piece in pieces} == {0}
+    heard, expected = np.concatenate(pieces)[lead:], PhoneStream(acoustic).push(speech)
     hops = min(len(heard), len(expected))
-    assert hops >= len(expected) - 2
+    assert hops > len(expected) - block
     np.testing.assert_allclose(heard[:hops], expected[:hops], atol=1e-4)
 
 

@@ -98,11 +98,11 @@ class PortraitActor:
         fps: Fraction,
         life: Callable[[], Liveliness] = still,
         *,
-        batch: int = 1,  # noqa: ARG002  a frame at a time is as fast
+        batch: int = 1,
     ) -> PortraitPerformance:
-        """Begin an utterance at ``fps`` frames per second. ``life`` is asked once for every frame that is drawn; not
-        by a clip, which lives by itself."""
-        return PortraitPerformance(self, fps, life)
+        """Begin an utterance at ``fps`` frames per second, ``batch`` of which may be heard together; they are drawn one
+        by one. ``life`` is asked once for every frame that is drawn; not by a clip, which lives by itself."""
+        return PortraitPerformance(self, fps, life, batch)
 
     @property
     def rest(self) -> Patch:
@@ -113,10 +113,13 @@ class PortraitActor:
 class PortraitPerformance:
     """One utterance after another of one portrait. Not thread-safe."""
 
-    def __init__(self, actor: PortraitActor, fps: Fraction, life: Callable[[], Liveliness] = still) -> None:
+    def __init__(
+        self, actor: PortraitActor, fps: Fraction, life: Callable[[], Liveliness] = still, batch: int = 1
+    ) -> None:
         self._actor = actor
         self._fps = fps
-        self._stream = actor.model.listen(fps)
+        self._batch = batch
+        self._stream = actor.model.listen(fps, batch)
         self._life = life
         self._draw = _drawing(actor, fps, life)
         self._ease = Ease(MouthPose.rest(actor.rig.columns), fps)
@@ -138,7 +141,7 @@ class PortraitPerformance:
 
     def clear(self) -> None:
         """Forget the audio heard; what is pushed next begins another utterance."""
-        self._stream = self._actor.model.listen(self._fps)
+        self._stream = self._actor.model.listen(self._fps, self._batch)
         self._heard = 0
 
     def idle(self) -> Patch:

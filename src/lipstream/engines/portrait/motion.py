@@ -58,6 +58,8 @@ _TOUCHING = (0.22, 0.55)
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
 _CLOSED, _SPEECH = ARTICULATIONS.index("closed"), ARTICULATIONS.index("speech")
 _BILABIAL_STATES = [STATES_PER_PHONE * PHONES.index(p) + state for p in "BMP" for state in range(STATES_PER_PHONE)]
+_MOST_STEPS = 8
+"""Computed together where frames may be held back: more would not be cheaper. 160 ms."""
 _SETTLE_STEPS = 19
 """Steps of silence that precede every utterance, and one that hears how it begins."""
 
@@ -136,23 +138,32 @@ class MotionModel:
         except (KeyError, ValueError, IndexError) as error:
             raise _damaged(path) from error
 
-    def listen(self, fps: Fraction) -> MotionStream:
-        """Begin an utterance at ``fps`` frames per second, more than 0."""
-        return MotionStream(self._acoustic, self._network, self._mouth, self._rest, fps)
+    def listen(self, fps: Fraction, batch: int = 1) -> MotionStream:
+        """Begin an utterance at ``fps`` frames per second, more than 0.
+
+        Up to ``batch`` frames may be held back to be computed together: with 1 none is, with more it costs less.
+        """
+        return MotionStream(self._acoustic, self._network, self._mouth, self._rest, fps, batch)
 
 
 class MotionStream:
     """The mouth of one utterance. Not thread-safe."""
 
-    def __init__(self, acoustic: AcousticModel, network: Committee, mouth: _Mouth, rest: State, fps: Fraction) -> None:
+    def __init__(
+        self,
+        acoustic: AcousticModel,
+        network: Committee,
+        mouth: _Mouth,
+        rest: State,
+        fps: Fraction,
+        batch: int,
+    ) -> None:
         """Use :meth:`MotionModel.listen`."""
         if fps <= 0:
             raise ValueError(f"fps must be positive, not {fps}")
         self._steps_per_frame = 1 / (STEP_SECONDS * fps)
-        # Two steps together cost little more than one. Where every other step has a frame they make nothing later: they
-        # are paired so that the frame's is the second, for which a block of silence precedes the audio.
-        pairs = self._steps_per_frame % 2 == 0
-        self._block = 2 * BLOCK if pairs else BLOCK
+        self._block = BLOCK * _steps_together(self._steps_per_frame, batch)
+        # The block of silence makes a frame's step the second of its pair.
         self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK)
         self._network = network
         self._mouth = mouth
@@ -224,6 +235,16 @@ def bilabials(heard: Array) -> Array:
     probabilities = np.exp(heard[:, _BILABIAL_STATES]).sum(axis=1)
     means: Array = probabilities.reshape(-1, BLOCK).mean(axis=1)
     return means
+
+
+def _steps_together(steps_per_frame: Fraction, batch: int) -> int:
+    """How many steps to compute together. What a step costs is fetching the weights, so several cost little more.
+
+    In pairs they make no frame later where only every other step has one.
+    """
+    if batch > 1:
+        return max(1, min(_MOST_STEPS, int(batch * steps_per_frame)))
+    return 2 if steps_per_frame % 2 == 0 else 1
 
 
 @dataclass(frozen=True)

@@ -151,10 +151,12 @@ class PhoneStream:
         self._filters = mel_filters(warp)
         self._block = block
         self._windows = HOP * np.arange(block)[:, np.newaxis] + np.arange(WINDOW + 1)
-        # Silence before the beginning fills the first windows and the first deltas' history. Cepstra are computed in
-        # blocks that begin one hop before those of the features, so that the reach of the deltas ends with a block.
-        self._audio = np.zeros(HOP * (1 + lead) + HALF_WINDOW + 1, np.float32)
-        self._cepstra = np.tile(self._silent_cepstra(), (DELTA_REACH - 1, 1))
+        # Silence before the beginning fills the first windows and the first deltas' history. Blocks of cepstra begin so
+        # long before those of the features that the reach of the deltas ends with a block.
+        early = block * (DELTA_REACH // block + 1) - DELTA_REACH
+        self._audio = np.zeros(HOP * (early + lead) + HALF_WINDOW + 1, np.float32)
+        self._cepstra = np.tile(self._silent_cepstra(), (max(0, DELTA_REACH - early), 1))
+        self._reach = 2 * DELTA_REACH + block
         self._mean = _RunningMean(lead)
 
     def push(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -175,8 +177,9 @@ class PhoneStream:
         while len(self._audio) - start >= needed:
             block = self._audio[start : start + needed]
             start += HOP * self._block
-            self._cepstra = np.concatenate([self._cepstra, cepstra(block[self._windows], self._filters)])
-            if len(self._cepstra) >= 2 * DELTA_REACH + self._block:
+            more = cepstra(block[self._windows], self._filters)
+            self._cepstra = np.concatenate([self._cepstra, more])[-self._reach :]
+            if len(self._cepstra) == self._reach:
                 features = self._features()
                 blocks.append(np.concatenate([self._model.log_posteriors(features), features[:, 0]], axis=1))
                 self._cepstra = self._cepstra[self._block :]
