@@ -58,6 +58,8 @@ class Layers:
     """(height, width, 4) over the region: BGR not premultiplied, alpha 0 where the upper lip covers it."""
     upper: Pixels
     """(height, width, 4) over the mouth block: BGR premultiplied by alpha."""
+    upper_end: int
+    """Row of the block, in picture pixels, from which on the upper layer is clear."""
     supersampling: int
     """Samples per picture pixel."""
 
@@ -125,9 +127,12 @@ def cut_layers(
     under = _lower_alpha(rest, frame, block, supersampling, sigma)
     whole = np.ones(large[0].shape[:2], np.float32)
     _inside(region, block, whole, supersampling)[:] = under
+    upper = _with_alpha(large[1], upper_alpha, premultiply=True)
+    covered = np.flatnonzero(upper[..., 3].any(axis=1))
     return Layers(
         _with_alpha(large[0], whole, premultiply=False),
-        _with_alpha(large[1], upper_alpha, premultiply=True),
+        upper,
+        (int(covered[-1]) if len(covered) else 0) // supersampling + 1,
         supersampling,
     )
 
