@@ -197,9 +197,11 @@ def test_for_f_the_upper_teeth_cover_the_lower_lip(closed: Rig) -> None:
     assert np.count_nonzero(lip) > 30
     before, after = (drawn(closed, pose)[lip].astype(float).mean(axis=0) for pose in (unbitten, bite))
     assert before[2] / before[1] > after[2] / after[1] * 1.1  # red lips before, pale teeth now
-    under = np.roll(teeth, round(0.02 * closed.scale), 0) & ~teeth & middle & ~inside
+    # Not at the lip's own rim, which is dark already.
+    rim, under = (np.roll(teeth, round(far * closed.scale), 0) for far in (0.012, 0.03))
+    under &= ~rim & ~teeth & middle & ~inside
     shaded, lit = (drawn(closed, pose)[under].astype(float).mean() for pose in (bite, unbitten))
-    assert shaded < 0.93 * lit
+    assert shaded < 0.85 * lit
 
 
 @pytest.mark.parametrize("colours", [1, 3], ids=["grey grain", "coloured grain"])
