@@ -35,7 +35,7 @@ GUARD_POINTS = 17
 
 @dataclass(frozen=True)
 class Rig:
-    """A portrait prepared. Never written to; motion columns are those of the motion basis, then the bite of f and v."""
+    """A portrait prepared. Never written to; motion columns as :func:`.style.motion_vectors` has them."""
 
     region: Lattice
     """The part of the picture that moves."""
