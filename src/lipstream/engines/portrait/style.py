@@ -35,7 +35,7 @@ teeth show and reach over the lower lip."""
 TUCKED_IOD = 0.050
 """How far the lower lip's outer edge goes up as the lip is rolled in under the teeth, IOD."""
 BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
-TONGUE_GAP_IOD, TONGUE_LOWERS_IOD = 0.135, 0.045
+TONGUE_GAP_IOD, TONGUE_LOWERS_IOD = 0.130, 0.040
 """The lower lip comes down for a raised tongue, or it would not be seen, until the lips are the first apart, but by no
 more than the second, IOD. The upper lip stays: raised, it would show more teeth and no tongue."""
 TONGUE_LOWERS_JAW = 0.5
@@ -47,9 +47,9 @@ ROUNDING = (0.010, 0.060)
 purses lips less than people expect to see, because the training's speaker hardly does."""
 NARROWED_BY_OPENING = 0.09
 """How much narrower a mouth gets per unit of opening without being rounded."""
-ROUNDED_IN = 0.16
+ROUNDED_IN = 0.12
 """Part of their distance from the middle that fully rounded lips lose, besides what the motion says."""
-WIDEST_ROUNDED = 1.2
+WIDEST_ROUNDED = 1.05
 """Wide mouths are drawn in more, up to this factor."""
 ROUNDED_UPPER_IOD, ROUNDED_LOWER_IOD, ROUNDED_FORWARD_IOD = 0.018, 0.004, 0.05
 """How much thicker both lips get and how far they come forward: what they lose in width they gain here. In the
