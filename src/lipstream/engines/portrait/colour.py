@@ -23,7 +23,7 @@ SKIN_WARMTH = 2.9
 """Red over blue of skin in white light: what a portrait's skin differs from it is the colour of its light."""
 FLESH = np.array([0.66, 0.72, 1.56])
 """Colour of a healthy tongue in white light, luma 1."""
-OF_EYE, OF_RED = 0.25, 0.10
+OF_EYE, OF_RED = 0.25, 0.22
 """Part of their tint that teeth take from the eyes' white, or from the lips when glasses are before the eyes: often
 tinted and in their own shade, these tell nothing, and teeth count as bright as if their white were as the skin."""
 WHITES, WHITEST = 0.01, 10.0
