@@ -47,10 +47,16 @@ def rig_of(avatar: Avatar) -> Rig:
 
 
 def mouth(
-    opening: float = 0.0, width: float = 0.0, lift: float = 0.0, *, bite: float = 0.0, rounding: float = 0.0
+    opening: float = 0.0,
+    width: float = 0.0,
+    lift: float = 0.0,
+    *,
+    bite: float = 0.0,
+    lowering: float = 0.0,
+    rounding: float = 0.0,
 ) -> MouthPose:
     """A pose by :func:`plain_basis`: IOD."""
-    return MouthPose(np.array([opening, width, lift, bite, rounding], np.float32), opening + lift, bite, 0.0)
+    return MouthPose(np.array([opening, width, lift, bite, lowering, rounding], np.float32), opening + lift, bite, 0.0)
 
 
 def frame_of(avatar: Avatar, rig: Rig, pose: MouthPose) -> NDArray[np.uint8]:

@@ -194,12 +194,14 @@ def test_for_f_the_upper_teeth_cover_the_lower_lip(closed: Rig) -> None:
     middle = np.abs(along(closed)) < 0.3
     bottom = np.nonzero((inside & middle).any(axis=1))[0].max()
     lip = teeth & middle & ~inside & (np.arange(len(teeth))[:, None] >= bottom)
-    assert np.count_nonzero(lip) > 30
+    assert np.count_nonzero(lip) > 15
     before, after = (drawn(closed, pose)[lip].astype(float).mean(axis=0) for pose in (unbitten, bite))
     assert before[2] / before[1] > after[2] / after[1] * 1.1  # red lips before, pale teeth now
-    under = np.roll(teeth, round(0.02 * closed.scale), 0) & ~teeth & middle & ~inside
+    # Not at the lip's own rim, which is dark already.
+    rim, under = (np.roll(teeth, round(far * closed.scale), 0) for far in (0.012, 0.03))
+    under &= ~rim & ~teeth & middle & ~inside
     shaded, lit = (drawn(closed, pose)[under].astype(float).mean() for pose in (bite, unbitten))
-    assert shaded < 0.93 * lit
+    assert shaded < 0.85 * lit
 
 
 @pytest.mark.parametrize("colours", [1, 3], ids=["grey grain", "coloured grain"])

@@ -185,3 +185,27 @@ def test_teeth_take_the_colour_of_the_light() -> None:
     shaded = (picture * np.linspace(0.4, 1.0, picture.shape[1])[None, :, None]).astype(np.uint8)
     slope = measure_palette(shaded, points, FRAME).slope
     assert slope > 0.3
+
+
+def test_behind_glasses_eyes_do_not_colour_the_teeth() -> None:
+    picture, points = drawn_mouth(0.0)
+    for eye in mesh.EYES:
+        cv2.fillPoly(picture, [np.round(points[list(eye)]).astype(np.int32)], (60, 60, 160))
+    seen = measure_palette(picture, points, FRAME).tooth
+    middle = points[168].astype(int)
+    cv2.line(picture, (int(middle[0]) - 40, int(middle[1])), (int(middle[0]) + 40, int(middle[1])), (20, 20, 20), 4)
+    behind = measure_palette(picture, points, FRAME).tooth
+    assert behind @ LUMA > 1.2 * (seen @ LUMA)
+    assert behind[2] / behind[0] < 0.9 * seen[2] / seen[0]
+
+
+def test_whites_tell_that_the_light_is_not_as_warm_as_red_skin() -> None:
+    picture, points = drawn_mouth(0.0)
+    flushed = np.clip(picture * np.array([0.6, 0.85, 1.1]), 0, 255).astype(np.uint8)
+    collar = flushed.copy()
+    collar[390:] = 235
+    sky = flushed.copy()
+    sky[390:] = (255, 210, 180)
+    warm, white, blue = (measure_palette(each, points, FRAME).tooth for each in (flushed, collar, sky))
+    assert white[2] / white[0] < 0.8 * warm[2] / warm[0]
+    assert blue[2] / blue[0] == pytest.approx(white[2] / white[0], rel=0.02)

@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
+from lipstream.engines.portrait import topology as mesh
 from lipstream.engines.portrait.folds import soften_folds
+from lipstream.engines.portrait.gloss import dull_gloss
 from lipstream.engines.portrait.rig import Rig, face_frame, lip_thickness, mesh_columns
 from lipstream.engines.portrait.style import MouthPose, Style, motion_vectors
 from lipstream.engines.portrait.warp import Lattice
@@ -62,6 +64,23 @@ def fold_depth(picture: NDArray[np.uint8], finder: FaceFinder) -> float:
         outline = np.round(face.landmarks[list(side), :2]).astype(np.int32)
         cv2.polylines(cheeks, [outline], False, 255, int(0.16 * face.scale))
     return float(np.percentile(valleys[cheeks > 0], 97))
+
+
+def test_a_smiles_highlights_fade_on_the_lower_lip_only(smiling: Avatar) -> None:
+    frame, points = face_frame(smiling.face), smiling.face.landmarks[:, :2].astype(np.float64)
+    width, height = smiling.size
+    region = Lattice(0, 0, width, height, 4)
+    assert dull_gloss(smiling.picture, points, frame, region, 0.0) is smiling.picture
+    change = smiling.picture.astype(int) - dull_gloss(smiling.picture, points, frame, region, 1.0)
+    lip = np.zeros((height, width), np.uint8)
+    outline = np.concatenate([points[list(mesh.OUTER_LOWER_LIP)], points[list(mesh.INNER_LOWER_LIP)][::-1]])
+    cv2.fillPoly(lip, [np.round(outline).astype(np.int32)], 1)
+    assert not change[cv2.dilate(lip, np.ones((3, 3), np.uint8)) == 0].any()
+    assert change.min() >= 0
+    assert change.max() > 15
+    brightness = cv2.cvtColor(smiling.picture, cv2.COLOR_BGR2GRAY)
+    bright = brightness >= np.percentile(brightness[lip > 0], 90)
+    assert change[(lip > 0) & bright].mean() > 2 * change[(lip > 0) & ~bright].mean()
 
 
 def test_pursed_lips_are_narrow_and_keep_their_volume(

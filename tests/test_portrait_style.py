@@ -16,7 +16,7 @@ from lipstream.engines.portrait.style import (
     EXAGGERATION,
     PRESSED_GAP_IOD,
     TONGUE_GAP_IOD,
-    TONGUE_WIDENS,
+    TONGUE_LOWERS_IOD,
     WIDEST_GAP_IOD,
     MouthPose,
     Style,
@@ -65,7 +65,7 @@ def test_the_gap_stays_within_its_limits(coefficients: NDArray[np.float32], clos
 def test_zero_motion_is_rest() -> None:
     pose = Style(plain_basis(), face()).pose(np.zeros(3, np.float32), 0.0, 0.0, 0.0, 1.0)
     assert not pose.weights.any()
-    np.testing.assert_array_equal(MouthPose.rest(5).weights, pose.weights)
+    np.testing.assert_array_equal(MouthPose.rest(6).weights, pose.weights)
 
 
 @given(coefficients=COEFFICIENTS, closed=st.floats(0, 1), bite=st.floats(0, 1), tongue=st.floats(0, 1))
@@ -99,10 +99,20 @@ def test_for_f_the_lower_lip_is_rolled_in() -> None:
 def test_a_raised_tongue_parts_lips_that_would_hide_it(opening: float, tongue: float) -> None:
     style, motion = Style(plain_basis(), face()), np.array([opening, 0, 0], np.float32)
     usual, raised = (style.pose(motion, 0.0, 0.0, each, 1.0) for each in (0.0, tongue))
-    assert usual.gap - 1e-6 <= raised.gap <= max(usual.gap, min(TONGUE_GAP_IOD, TONGUE_WIDENS * usual.gap)) + 1e-6
+    assert usual.gap <= raised.gap <= max(usual.gap, min(TONGUE_GAP_IOD, usual.gap + TONGUE_LOWERS_IOD)) + 1e-6
     assert (gaps(raised) >= gaps(usual) - 1e-4).all()
-    if tongue == 1 and usual.gap > TONGUE_GAP_IOD / TONGUE_WIDENS:
+    if tongue == 1 and usual.gap > TONGUE_GAP_IOD - TONGUE_LOWERS_IOD:
         assert raised.gap >= TONGUE_GAP_IOD - 1e-6
+        assert gaps(raised)[4] >= TONGUE_GAP_IOD - 0.02
+
+
+def test_the_upper_lip_makes_no_room_for_the_tongue() -> None:
+    style, (points, vectors) = Style(plain_basis(), face()), motion_vectors(plain_basis())
+    usual, raised = (style.pose(np.array([0.07, 0, 0], np.float32), 0.0, 0.0, each, 1.0) for each in (0.0, 1.0))
+    moved = np.einsum("k,kpd->pd", raised.weights - usual.weights, vectors)[:, 1]
+    assert not moved[np.isin(points, (*mesh.INNER_UPPER_LIP, *mesh.OUTER_UPPER_LIP))].any()
+    assert moved[points == mesh.INNER_LOWER_LIP[5]] > 0.03
+    assert 0 < moved[points == mesh.CHIN_TIP] < moved[points == mesh.INNER_LOWER_LIP[5]]
 
 
 def test_small_and_turned_mouths_move_less() -> None:
@@ -114,4 +124,4 @@ def test_small_and_turned_mouths_move_less() -> None:
 
 def test_poses_are_values() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        MouthPose.rest(5).gap = 1.0  # type: ignore[misc]
+        MouthPose.rest(6).gap = 1.0  # type: ignore[misc]

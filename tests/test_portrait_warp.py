@@ -11,7 +11,17 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.fields import FieldOperators, Frame, ThinPlate
-from lipstream.engines.portrait.warp import Lattice, invert, sampling_maps, supersample
+from lipstream.engines.portrait.warp import (
+    FETCHED_BYTES,
+    GENTLE,
+    Floats,
+    Lattice,
+    invert,
+    resampled,
+    sampling_maps,
+    seen_part,
+    supersample,
+)
 from lipstream.face.pose import canonical_face
 
 LATTICES = st.builds(
@@ -61,6 +71,45 @@ def test_inversion_finds_where_pixels_come_from(amplitude: float) -> None:
     arrived = identity + backward
     there = cv2.remap(forward, arrived, np.zeros(0, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     assert float(np.abs(backward + there).max()) < 0.06 * amplitude
+
+
+def tilted(lattice: Lattice, degrees: float = 4.0) -> Floats:
+    """Nodes of a picture that turns about its corner."""
+    turn = np.radians(degrees)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return np.asarray(lattice.identity() @ matrix, np.float32)
+
+
+@pytest.mark.parametrize(("width", "height", "step"), [(700, 500, 7), (90, 33, 4), (2, 2, 1)])
+def test_bands_draw_what_one_pass_draws(width: int, height: int, step: int) -> None:
+    lattice, pad = Lattice(10, 20, width, height, step, 2), 3
+    source = np.random.default_rng(0).integers(0, 256, (2 * (height + 2 * pad), 2 * (width + 2 * pad), 4), np.uint8)
+    if width == 700:
+        assert source.nbytes > 4 * FETCHED_BYTES
+    nodes, origin = tilted(lattice), (10 - pad, 20 - pad)
+    once = cv2.remap(
+        source, *sampling_maps(lattice, nodes, origin, 2), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    banded = resampled(source, lattice, nodes, origin, 2, cv2.BORDER_REPLICATE)
+    assert int(cv2.absdiff(once, banded).max()) <= 1
+
+
+@given(lattice=LATTICES, share=st.floats(0, 1), degrees=st.floats(-20, 20))
+def test_rows_below_the_seen_part_sample_nothing_above_its_end(lattice: Lattice, share: float, degrees: float) -> None:
+    nodes, end = tilted(lattice, degrees), lattice.y + share * lattice.height
+    part = seen_part(lattice, nodes, end)
+    assert 0 < part.height <= lattice.height
+    _, y = sampling_maps(lattice, nodes, (lattice.x, lattice.y), 1)
+    assert (y[part.height :] > end - lattice.y - 0.01).all()
+
+
+def test_gentle_fields_need_one_step() -> None:
+    lattice = Lattice(0, 0, 500, 500, 4)
+    identity = lattice.identity()
+    turn = tilted(lattice, 1.5) - identity
+    forward = turn * np.float32(0.5 + 0.5 * np.cos(np.pi * identity[..., :1] / identity[..., 0].max()))
+    exact, quick = invert(forward, identity, (1.0,) * 12), invert(forward, identity, GENTLE)
+    assert float(np.abs(exact - quick).max()) * lattice.step < 0.05
 
 
 def test_thin_plate_is_exact_for_affine_motion_and_close_to_any() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lipstream.engines.portrait import topology as mesh
 from lipstream.engines.portrait.fields import Frame, Points
+from lipstream.engines.portrait.unblinking import wears_glasses
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
@@ -22,6 +23,12 @@ SKIN_WARMTH = 2.9
 """Red over blue of skin in white light: what a portrait's skin differs from it is the colour of its light."""
 FLESH = np.array([0.66, 0.72, 1.56])
 """Colour of a healthy tongue in white light, luma 1."""
+OF_EYE, OF_RED = 0.25, 0.22
+"""Part of their tint that teeth take from the eyes' white, or from the lips when glasses are before the eyes: often
+tinted and in their own shade, these tell nothing, and teeth count as bright as if their white were as the skin."""
+WHITES, WHITEST = 0.01, 10.0
+"""Part of a picture that must be as bright as the skin for its whites to tell of the light, and the percentile of their
+red over blue that counts as white: a light is no warmer than the mean of what skin and whites say."""
 OF_LIPS, OF_LIGHT = 0.35, 0.5
 """Part of its colour that a mouth's flesh takes from the portrait's lips, and power of the light's warmth that the rest
 takes on: lips have it already."""
@@ -73,12 +80,15 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
     cheeks = _colours_at(picture, landmarks[list(mesh.CHEEKS)], frame)
     skin = np.median(cheeks, axis=0)
     bright = float(np.percentile(cheeks @ LUMA, 75))
-    eye = _eye_white(picture, landmarks)
-    brightest = max(1.0, min(1.8, DARK_SKIN / max(bright, 1e-3)))
-    level = TOOTH_LEVEL * float(np.clip(eye @ LUMA, 0.75 * bright, brightest * bright))
     warmth = skin[2] / max(skin[0], 1e-3) / SKIN_WARMTH
-    tint = 0.75 * ENAMEL * _light_of(warmth) + 0.25 * hue(eye)
+    warmth = min(warmth, float(np.sqrt(warmth * _warmth_of_whites(picture, bright))))
     lip = np.median(_colours_at(picture, landmarks[list(LIP_POINTS)], frame), axis=0)
+    white, tint = bright, (1 - OF_RED) * ENAMEL * _light_of(warmth) + OF_RED * hue(lip)
+    if not wears_glasses(picture, landmarks, frame):
+        eye = _eye_white(picture, landmarks)
+        brightest = max(1.0, min(1.8, DARK_SKIN / max(bright, 1e-3)))
+        white = float(np.clip(eye @ LUMA, 0.75 * bright, brightest * bright))
+        tint = (1 - OF_EYE) * ENAMEL * _light_of(warmth) + OF_EYE * hue(eye)
     left, right = (
         float(np.median(_colours_at(picture, landmarks[list(side)], frame) @ LUMA))
         for side in (LEFT_CHEEK, RIGHT_CHEEK)
@@ -86,7 +96,7 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
     slope = 2 * float(np.clip((right - left) / max(right + left, 1e-3), -0.6, 0.6))
     darkest = float(np.percentile(linear(face_pixels(picture, landmarks)) @ LUMA, 1))
     dark = min(darkest, LIGHTEST_DARK * float(lip @ LUMA))
-    tooth = np.clip(level * tint / (tint @ LUMA), 0, 0.9)
+    tooth = np.clip(TOOTH_LEVEL * white * tint / (tint @ LUMA), 0, 0.9)
     flesh = hue(OF_LIPS * hue(lip) + (1 - OF_LIPS) * FLESH * _light_of(max(warmth, 1.0) ** OF_LIGHT))
     return Palette(tooth, lip, flesh, dark, bright, _colourful(picture, landmarks), slope)
 
@@ -94,6 +104,19 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
 def _light_of(warmth: float) -> Values:
     """(3,) BGR of the light in which skin is ``warmth`` times as red over blue as usual, as the mouth shows it."""
     return np.array([warmth**-0.45, 1.0, warmth**0.35])
+
+
+def _warmth_of_whites(picture: Pixels, bright: float) -> float:
+    """Red over blue of what is white in a picture, at least 1: of its most neutral parts as bright as the skin.
+
+    Infinite where hardly anything is that bright. Skies and blue walls are no warmer than white light.
+    """
+    small = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA)
+    light = linear(np.asarray(small, np.uint8).reshape(-1, 3))
+    light = light[light @ LUMA >= bright]
+    if len(light) < WHITES * small.shape[0] * small.shape[1]:
+        return float("inf")
+    return max(1.0, float(np.percentile(light[:, 2] / np.maximum(light[:, 0], 1e-3), WHITEST)))
 
 
 def face_pixels(picture: Pixels, landmarks: Points) -> Pixels:

@@ -18,7 +18,7 @@ from lipstream.engines.portrait.fields import Frame, Points
 from lipstream.engines.portrait.head import Head, sampled
 from lipstream.engines.portrait.lips import smooth_path
 from lipstream.engines.portrait.unblinking import must_not_blink
-from lipstream.engines.portrait.warp import Floats, Lattice, invert, sampling_maps, smoothstep, supersample
+from lipstream.engines.portrait.warp import Floats, Lattice, invert, resampled, smoothstep, supersample
 
 Pixels = NDArray[np.uint8]
 
@@ -246,7 +246,7 @@ def draw_eyelid(onto: Pixels, lid: Eyelid, sway: Floats, blink: float, identity:
     """Draw the lid over its block of the frame, ``onto`` (height, width, 4); ``blink`` 0…1."""
     forward = (sway @ lid.sway).reshape(identity.shape) + np.float32(blink) * lid.closing
     nodes = identity + invert(forward, identity, TURNS)
-    maps = sampling_maps(lid.block, nodes, (lid.block.x, lid.block.y), lid.supersampling)
-    sheet = np.asarray(cv2.remap(lid.sheet, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8)
+    origin = (lid.block.x, lid.block.y)
+    sheet = resampled(lid.sheet, lid.block, nodes, origin, lid.supersampling, cv2.BORDER_CONSTANT)
     uncovered = cv2.bitwise_not(cv2.extractChannel(sheet, 3))
-    onto[...] = cv2.add(cv2.multiply(onto, cv2.merge([uncovered] * 4), scale=1 / 255), sheet)
+    cv2.add(cv2.multiply(onto, cv2.merge([uncovered] * 4), scale=1 / 255), sheet, dst=onto)

@@ -17,10 +17,10 @@ Part = tuple[int, int, int, int]
 
 SHADOW_IOD = 0.035
 """Width of the shadow that the lips throw on what is behind them, inter-ocular distances."""
-FULL_LIGHT, DIMMING, LEAST_LIGHT = 0.95, 0.45, 0.32
+FULL_LIGHT, DIMMING, LEAST_LIGHT = 0.93, 0.55, 0.32
 """Light between lips that are wide apart, the power with which it falls as they close, and what of it is left at least;
 besides, the nearer the lips, the more of what is between them is in their shadow."""
-SHADOW_FLOOR = 0.35
+SHADOW_FLOOR = 0.45
 """Light that reaches everything between the lips, as a part of the full light."""
 BITE_LIT, BITE_LIGHT = 0.7, 0.6
 """The same two, the light at least and that which reaches everything, for teeth that are before the lower lip."""

@@ -21,7 +21,7 @@ from lipstream.engines.portrait.lips import LipLine
 from lipstream.engines.portrait.own_teeth import find_own_teeth
 from lipstream.engines.portrait.texture import Texture
 from lipstream.engines.portrait.tongue import raised_tongue, resting_tongue
-from lipstream.engines.portrait.warp import Floats, Lattice
+from lipstream.engines.portrait.warp import Floats, Lattice, smoothstep
 from lipstream.face.pose import Pose
 
 TEETH_SHARE = 0.9
@@ -32,7 +32,7 @@ OWN_EDGE = 0.035
 """The same of a portrait's own upper teeth, at least: lips that close from a laugh meet further down."""
 SMILE_ARC = 0.05
 """Rise of the upper edges towards the back, IOD per radian² of the arch."""
-LOWER_LIGHT, LOWER_FALLOFF = 0.75, np.array([4.4, 4.1, 3.6])
+LOWER_LIGHT, LOWER_FALLOFF = 0.75, np.array([2.9, 2.6, 2.2])
 """Light on the lower teeth over that on the upper ones, and how much faster blue, green and red
 of it fall towards the corners."""
 TOWARDS_CORNERS = 0.72
@@ -46,6 +46,9 @@ FULL_GAP, LEAST_FULL_GAP = 0.16, 0.10
 their own it is as far as there, but the second at least."""
 CAVITY, DEEPENED = 0.05, 1.6
 """Luminance of the back of the mouth over that of the lips, and power of flesh's colour that it has."""
+CHEEKS, CHEEK_LIGHT, CHEEK_RED = (0.45, 0.95), 0.16, 1.3
+"""Where the lining of the cheeks comes to be seen, of the way to a corner, its luminance over that of the lips, and
+power of flesh's colour that it has: beside the teeth a mouth is dark, but not as its back is."""
 DARKEST, DARK_RED = 0.6, 1.4
 """Luminance of the darkest in the mouth over that of the darkest of the face, and power of flesh's colour that it
 has."""
@@ -115,14 +118,15 @@ def paint_interior(
     left, right = ((rest[[0, -1]] - rest[len(rest) // 2]) @ frame.right) / frame.scale
     arch = DentalArch.of(pose, (-TEETH_SHARE * left, TEETH_SHARE * right))
     soft = float(np.clip(texture.blur / frame.scale, SHARPEST, SOFTEST))
-    own = find_own_teeth(picture, photo, frame, area, palette.skin)
+    own = find_own_teeth(picture, photo, frame, area, palette.skin, texture.blur)
     trust = own.trust if own is not None else 0.0
     tooth = trust * own.colour + (1 - trust) * palette.tooth if own is not None else palette.tooth
     shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale
     light = Light.of(palette)
     falloff = (palette.light(u) * np.exp(-TOWARDS_CORNERS * (u / np.where(u < 0, -left, right)) ** 2))[..., None]
 
-    floor = _cavity(u, v, palette, falloff)
+    cheeks = smoothstep((np.abs(u / np.where(u < 0, -left, right)) - CHEEKS[0]) / (CHEEKS[1] - CHEEKS[0]))
+    floor = _cavity(u, v, palette, falloff, cheeks)
     tongue = resting_tongue(u, v - TONGUE_AT_REST, palette, light, soft, frame.scale)
     floor = _over(floor, _dimmed(tongue, falloff))
     raised = _dimmed(raised_tongue(u, v, palette, light, soft, frame.scale), falloff)
@@ -176,11 +180,12 @@ def _mouth_axes(rest: Points, frame: Frame, area: Lattice) -> tuple[Values, Valu
     return along, below
 
 
-def _cavity(u: Values, v: Values, palette: Palette, falloff: Values) -> Floats:
-    """Floor and back of the mouth: dark, warm, darker towards the top."""
+def _cavity(u: Values, v: Values, palette: Palette, falloff: Values, cheeks: Values) -> Floats:
+    """Floor and back of the mouth: dark, warm, darker towards the top; lighter where ``cheeks`` line it (0…1)."""
     depth = np.clip(0.5 + v / 0.35, 0.25, 1.2)[..., None] * np.ones_like(u)[..., None] * falloff
     colour = CAVITY * float(palette.lip @ LUMA) * palette.flesh**DEEPENED
-    return np.concatenate([colour * depth, np.ones_like(depth)], axis=2).astype(np.float32)
+    lining = CHEEK_LIGHT * float(palette.lip @ LUMA) * palette.flesh**CHEEK_RED * cheeks[..., None]
+    return np.concatenate([colour * depth + lining, np.ones_like(depth)], axis=2).astype(np.float32)
 
 
 def _dark(palette: Palette) -> Pixels:

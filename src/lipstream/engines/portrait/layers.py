@@ -29,7 +29,8 @@ from lipstream.engines.portrait.warp import (
 Pixels = NDArray[np.uint8]
 
 SOFT_EDGE_IOD = 0.006
-"""Standard deviation of the softened cut between the lips, inter-ocular distances; never below :data:`SOFT_EDGE_PX`."""
+"""Standard deviation of the softened cut between the lips, inter-ocular distances; never below :data:`SOFT_EDGE_PX`. In
+soft pictures, too: cut more softly, lips that are a little apart would seem to touch."""
 SOFT_EDGE_PX = 0.6
 LIP_INSET_IOD = 0.014
 """Rim of open lips that is painted over with the lip behind it: there teeth, gum and shadow mix in."""
@@ -58,6 +59,8 @@ class Layers:
     """(height, width, 4) over the region: BGR not premultiplied, alpha 0 where the upper lip covers it."""
     upper: Pixels
     """(height, width, 4) over the mouth block: BGR premultiplied by alpha."""
+    upper_end: int
+    """Row of the block, in picture pixels, from which on the upper layer is clear."""
     supersampling: int
     """Samples per picture pixel."""
 
@@ -97,12 +100,14 @@ def cut_layers(
     closing: tuple[Floats, Floats],
     supersampling: int,
     seam: NDArray[np.float64],
+    blur: float,
 ) -> Layers:
     """Cut the portrait into its two layers, mouth closed.
 
     ``photo`` is the lips' line in the picture, ``rest`` (n, 2) the one after closing; ``closing`` are the lower and the
     upper field of the motion that closes the mouth, (rows, columns, 2) in nodes (not used on a closed mouth).
-    ``seam`` (3,) is how dark the line between lips that were apart is, see :func:`seam_darkness`.
+    ``seam`` (3,) is how dark the line between lips that were apart is, see :func:`seam_darkness`; ``blur`` is the
+    portrait's own softness, pixels, which that line has.
     """
     sources = [region.block(picture), block.block(picture)]
     if photo.is_open:
@@ -116,7 +121,7 @@ def cut_layers(
             for image, field, lattice in zip(large, closing, (region, block), strict=True)
         ]
         large = [
-            _draw_line(image, rest, frame, lattice, supersampling, strength * seam)
+            _draw_line(image, rest, frame, lattice, supersampling, strength * seam, blur)
             for image, lattice, strength in zip(large, (region, block), SEAM_STRENGTH, strict=True)
         ]
     over = _above(rest, frame, block, supersampling)
@@ -125,9 +130,12 @@ def cut_layers(
     under = _lower_alpha(rest, frame, block, supersampling, sigma)
     whole = np.ones(large[0].shape[:2], np.float32)
     _inside(region, block, whole, supersampling)[:] = under
+    upper = _with_alpha(large[1], upper_alpha, premultiply=True)
+    covered = np.flatnonzero(upper[..., 3].any(axis=1))
     return Layers(
         _with_alpha(large[0], whole, premultiply=False),
-        _with_alpha(large[1], upper_alpha, premultiply=True),
+        upper,
+        (int(covered[-1]) if len(covered) else 0) // supersampling + 1,
         supersampling,
     )
 
@@ -249,10 +257,18 @@ def _bake(image: Pixels, field: Floats, lattice: Lattice, supersampling: int) ->
 
 
 def _draw_line(
-    image: Pixels, line: Points, frame: Frame, lattice: Lattice, supersampling: int, strength: NDArray[np.float64]
+    image: Pixels,
+    line: Points,
+    frame: Frame,
+    lattice: Lattice,
+    supersampling: int,
+    strength: NDArray[np.float64],
+    blur: float,
 ) -> Pixels:
     """Lips that were apart have no shadow between them: darken where they now meet, by (3,) strengths for BGR."""
     narrow, wide = max(0.010, 0.6 / frame.scale), max(0.035, 1.2 / frame.scale)
+    # In a soft picture the line is softer, too, and fainter.
+    soft = float(np.hypot(narrow, np.sqrt(max(0.0, blur**2 - SOFT_EDGE_PX**2)) / frame.scale))
     samples = (line - [lattice.x, lattice.y]) * supersampling
     unit = supersampling * frame.scale
     low = np.maximum(np.floor(samples.min(axis=0) - 2.5 * wide * unit).astype(int), 0)
@@ -265,7 +281,9 @@ def _draw_line(
     x, y = np.arange(near.shape[1]) - first[0], np.arange(near.shape[0])[:, None] - first[1]
     along = (x * chord[0] + y * chord[1]) / (chord @ chord)
     taper = np.clip(4 * along * (1 - along), 0, 1) ** 0.7
-    dark = taper * (np.exp(-((distance / narrow) ** 2)) + 0.25 * np.exp(-((distance / wide) ** 2)))
+    dark = taper * (
+        (narrow / soft) ** 0.5 * np.exp(-((distance / soft) ** 2)) + 0.25 * np.exp(-((distance / wide) ** 2))
+    )
     drawn: Pixels = image.copy()
     drawn[low[1] : high[1], low[0] : high[0]] = (near * (1 - dark[..., None] * strength)).astype(np.uint8)
     return drawn

@@ -19,10 +19,11 @@ from lipstream.engines.portrait.head import Head, build_head, sway_weights
 from lipstream.engines.portrait.renderer import Renderer, Sway
 from lipstream.engines.portrait.rig import Rig, face_frame
 from lipstream.engines.portrait.style import MouthPose
-from lipstream.engines.portrait.warp import Floats, Lattice, invert, sampling_maps
+from lipstream.engines.portrait.warp import DAMPING, GENTLE, Floats, Lattice, followed, invert, resampled, seen_part
 
 Pixels = NDArray[np.uint8]
 
+AT_EDGES = cv2.BORDER_REFLECT_101
 SEEN_BLINK = 0.01
 """Eyes closed by less than this are drawn open."""
 
@@ -72,18 +73,21 @@ class LivingRenderer:
         """The head with the mouth's lower layer in it, (height, width, 4)."""
         rig, head, identity = self._rig, self._life.head, self._identities[0]
         field = (weights @ head.columns).reshape(identity.shape)
-        field[_nodes_of(rig.region, head.region)] += (pose.weights @ rig.lower).reshape(*rig.region.shape, 2)
-        nodes = identity + invert(field, identity)
+        mouth = _nodes_of(rig.region, head.region)
+        field[mouth] += (pose.weights @ rig.lower).reshape(*rig.region.shape, 2)
+        backward = invert(field, identity, GENTLE)
+        backward[mouth] = followed(-field[mouth], field, identity[mouth], DAMPING)
         origin = (head.region.x, head.region.y)
-        return _sample(head.source, *sampling_maps(head.region, nodes, origin, head.supersampling))
+        return resampled(head.source, head.region, identity + backward, origin, head.supersampling, AT_EDGES)
 
     def _upper(self, pose: MouthPose, weights: Floats) -> Pixels:
-        """The mouth's upper layer, (height, width, 4) over the mouth block."""
+        """The mouth's upper layer, (height, width, 4) over as much of the mouth block as it covers."""
         rig, head, identity = self._rig, self._life.head, self._identities[1]
         field = (pose.weights @ rig.upper + weights @ head.upper).reshape(identity.shape)
         nodes = identity + invert(field, identity)
         origin = (head.upper_block.x, head.upper_block.y)
-        return _sample(head.upper_sheet, *sampling_maps(rig.block, nodes, origin, rig.layers.supersampling))
+        part = seen_part(rig.block, nodes, rig.block.y + rig.layers.upper_end)
+        return resampled(head.upper_sheet, part, nodes, origin, rig.layers.supersampling, AT_EDGES)
 
 
 def _nodes_of(inner: Lattice, outer: Lattice) -> tuple[slice, slice]:
@@ -97,7 +101,3 @@ def _part(image: Pixels, inner: Lattice, outer: Lattice) -> Pixels:
     """The pixels of ``inner`` in an image of ``outer``, a view."""
     x, y = inner.x - outer.x, inner.y - outer.y
     return image[y : y + inner.height, x : x + inner.width]
-
-
-def _sample(source: Pixels, x: Floats, y: Floats) -> Pixels:
-    return np.asarray(cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8)

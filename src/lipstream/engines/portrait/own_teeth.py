@@ -25,6 +25,8 @@ LOWER_HEIGHT_IOD, PARTING = 0.03, 0.7
 """Lower teeth show at least this much of their height, and the shadow above them is darker than this times teeth."""
 FRAGMENT_IOD = 0.10
 """What hangs from the row of teeth and is narrower than this does not belong to it."""
+SOFT_PX, SOFT_IOD = 0.6, 0.006
+"""Standard deviation of their softened edges, the larger of both; never sharper than the picture."""
 GUM_IOD = 0.12
 """How far the teeth are continued upwards, in case the upper lip rises: a little tooth, then gum."""
 GUM = np.array([0.25, 0.24, 0.60])
@@ -50,8 +52,11 @@ class OwnTeeth:
     """Column and row of the block where the middle of the lower row ends at the top."""
 
 
-def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice, skin: float) -> OwnTeeth | None:
-    """Look between open lips; None when closed or without teeth. ``skin`` is the luminance of the cheeks."""
+def find_own_teeth(
+    picture: Pixels, photo: LipLine, frame: Frame, block: Lattice, skin: float, blur: float = 0.0
+) -> OwnTeeth | None:
+    """Look between open lips; None when closed or without teeth. ``skin`` is the luminance of the cheeks, ``blur`` the
+    picture's own softness, pixels."""
     if not photo.is_open:
         return None
     pixels = block.block(picture)
@@ -74,12 +79,13 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
     parting = _parting(light @ LUMA, teeth, shown, frame.scale)
     rows = np.arange(len(shown))[:, None]
     upper = _ends(teeth & (rows < parting) if parting is not None else teeth, shown, frame.scale)
-    layer, edge = _cut(light, upper, colour, frame.scale), _edge(upper)
+    soft = max(SOFT_PX, SOFT_IOD * frame.scale, blur)
+    layer, edge = _cut(light, upper, colour, frame.scale, soft), _edge(upper)
     if parting is None:
         return OwnTeeth(colour, trust, layer, edge)
     lower = _ends((teeth & (rows > parting))[::-1], shown[::-1], frame.scale)  # upside down
     column, row = _edge(lower)
-    lower_layer = _cut(light[::-1], lower, colour, frame.scale)[::-1]
+    lower_layer = _cut(light[::-1], lower, colour, frame.scale, soft)[::-1]
     return OwnTeeth(colour, trust, layer, edge, lower_layer, (column, len(shown) - 1 - row))
 
 
@@ -151,7 +157,7 @@ def _edge(ends: dict[int, tuple[int, int]]) -> tuple[int, int]:
     return middle[len(middle) // 2], int(np.median([ends[x][1] for x in middle]))
 
 
-def _cut(light: Values, ends: dict[int, tuple[int, int]], colour: Values, scale: float) -> Floats:
+def _cut(light: Values, ends: dict[int, tuple[int, int]], colour: Values, scale: float, soft_px: float) -> Floats:
     """A row, column by column: from the upper lip down to where the teeth end, continued upwards by gum."""
     image, coverage = light.copy(), np.zeros(light.shape[:2], np.float32)
     reach = max(2, int(GUM_IOD * scale))
@@ -160,7 +166,7 @@ def _cut(light: Values, ends: dict[int, tuple[int, int]], colour: Values, scale:
         coverage[above[0] if len(above) else top : bottom + 1, x] = 1
         fade = np.clip((top - above) / (0.05 * scale), 0, 1)[:, None]
         image[above, x] = 0.9 * image[top, x] * (1 - fade) + GUM * colour * fade
-    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.006 * scale))
+    soft = cv2.GaussianBlur(coverage, (0, 0), soft_px)
     return np.dstack([image * soft[..., None], soft]).astype(np.float32)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipstream.engines.portrait.inside import Inside, Part, masked, pixels, shifted
 from lipstream.engines.portrait.rig import Rig
 from lipstream.engines.portrait.style import MouthPose
-from lipstream.engines.portrait.warp import Floats, Lattice, invert, sampling_maps
+from lipstream.engines.portrait.warp import Floats, Lattice, invert, resampled, seen_part
 
 Pixels = NDArray[np.uint8]
 
@@ -49,8 +49,10 @@ class Renderer:
     def draw(self, pose: MouthPose) -> Pixels:
         """The region's pixels, (height, width, 3) BGR."""
         rig, block = self._rig, self._rig.block
-        lower = self._moved(rig.layers.lower, rig.region, rig.lower, self._identities[0], pose.weights)
-        upper = self._moved(rig.layers.upper, block, rig.upper, self._identities[1], pose.weights)
+        nodes = _nodes(rig.lower, self._identities[0], pose.weights)
+        lower = self._moved(rig.layers.lower, rig.region, nodes)
+        nodes = _nodes(rig.upper, self._identities[1], pose.weights)
+        upper = self._moved(rig.layers.upper, block, nodes, seen_part(block, nodes, block.y + rig.layers.upper_end))
         top, left = block.y - rig.region.y, block.x - rig.region.x
         self.join(lower[top : top + block.height, left : left + block.width], upper, pose)
         return pixels(cv2.cvtColor(lower, cv2.COLOR_BGRA2BGR))
@@ -58,9 +60,11 @@ class Renderer:
     def join(self, mouth: Pixels, upper: Pixels, pose: MouthPose, sway: Sway = NO_SWAY) -> None:
         """Put the mouth's inside and the moved upper layer onto ``mouth``, the moved lower layer over the block.
 
-        All are (height, width, 4); ``mouth`` is painted over. ``sway`` is how the head moved besides.
+        Both are (height, width, 4), ``upper`` as high as it covers anything; ``mouth`` is painted over. ``sway`` is how
+        the head moved besides.
         """
-        uncovered = pixels(cv2.bitwise_not(cv2.extractChannel(upper, 3)))
+        uncovered = np.full(mouth.shape[:2], 255, np.uint8)
+        cv2.bitwise_not(cv2.extractChannel(upper, 3), dst=uncovered[: len(upper)])
         edges = self._edges(pose, sway)
         around = _part(edges, mouth.shape, (GUARD_IOD + BITE_REACH_IOD) * self._rig.scale)
         clear = self._see_through(_view(mouth, around), edges, around, pose, sway)
@@ -72,14 +76,13 @@ class Renderer:
             inside = masked(self._inside.draw(_view(opening, within), part, pose, sway.mouth), clear)
             lips = masked(behind, pixels(cv2.bitwise_not(clear)))
             behind[...] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
-        mouth[...] = cv2.add(masked(mouth, uncovered), upper)
+        behind = mouth[: len(upper)]
+        cv2.add(masked(behind, uncovered[: len(upper)]), upper, dst=behind)
 
-    def _moved(self, source: Pixels, lattice: Lattice, columns: Floats, identity: Floats, weights: Floats) -> Pixels:
-        """A layer after its motion, (height, width, 4) over the lattice's block."""
-        field = (weights @ columns).reshape(identity.shape)
-        nodes = identity + invert(field, identity)
-        maps = sampling_maps(lattice, nodes, (lattice.x, lattice.y), self._rig.layers.supersampling)
-        return pixels(cv2.remap(source, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    def _moved(self, source: Pixels, lattice: Lattice, nodes: Floats, part: Lattice | None = None) -> Pixels:
+        """A layer over a lattice's block, or the top of it, after its motion, (height, width, 4)."""
+        origin, supersampling = (lattice.x, lattice.y), self._rig.layers.supersampling
+        return resampled(source, part or lattice, nodes, origin, supersampling, cv2.BORDER_REPLICATE)
 
     def _edges(self, pose: MouthPose, sway: Sway) -> Floats:
         """The lips' edges as a polygon in the block, (2 * GUARD_POINTS, 2) pixels."""
@@ -115,6 +118,13 @@ class Renderer:
         light = cv2.merge([cv2.convertScaleAbs(shadow, alpha=-strength, beta=255) for strength in (*dark, 0.0)])
         mouth[...] = cv2.multiply(mouth, light, scale=1 / 255)
         return teeth
+
+
+def _nodes(columns: Floats, identity: Floats, weights: Floats) -> Floats:
+    """Where a layer's nodes come from, (rows, columns, 2) in nodes."""
+    field = (weights @ columns).reshape(identity.shape)
+    moved: Floats = identity + invert(field, identity)
+    return moved
 
 
 def _part(edges: Floats, shape: tuple[int, ...], margin: float) -> Part:

@@ -13,6 +13,7 @@ from lipstream.engines.portrait.closing import closing_motion, fit_landmarks, sm
 from lipstream.engines.portrait.colour import measure_palette
 from lipstream.engines.portrait.fields import FieldOperators, Frame, Points
 from lipstream.engines.portrait.folds import soften_folds
+from lipstream.engines.portrait.gloss import dull_gloss
 from lipstream.engines.portrait.interior import Interior, paint_interior
 from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields, seam_darkness
 from lipstream.engines.portrait.lips import find_lip_line
@@ -34,7 +35,7 @@ GUARD_POINTS = 17
 
 @dataclass(frozen=True)
 class Rig:
-    """A portrait prepared. Never written to; motion columns are those of the motion basis, then the bite of f and v."""
+    """A portrait prepared. Never written to; motion columns as :func:`.style.motion_vectors` has them."""
 
     region: Lattice
     """The part of the picture that moves."""
@@ -92,13 +93,14 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
 
     supersampling = 2 if region.width * region.height <= SUPERSAMPLED_PIXELS else 1
     palette = measure_palette(picture, points, frame)
-    skin = soften_folds(picture, points, frame, region, smile_of(points, frame) if photo.is_open else 0.0)
+    smile = smile_of(points, frame) if photo.is_open else 0.0
+    skin = soften_folds(dull_gloss(picture, points, frame, region, smile), points, frame, region, smile)
     seam = seam_darkness(picture, points, palette.colourful)
-    layers = cut_layers(skin, photo, rest_line, frame, region, block, closing_fields, supersampling, seam)
+    texture = measure_texture(picture, landmarks, frame)
+    layers = cut_layers(skin, photo, rest_line, frame, region, block, closing_fields, supersampling, seam, texture.blur)
     operators = FieldOperators(rest_points, frame, region, avatar.size)
     motion = columns.astype(np.float64)
     lower, upper = motion_fields(operators, region, block, motion, frame.scale)
-    texture = measure_texture(picture, landmarks, frame)
     shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale if photo.is_open else 0.0
     return Rig(
         region,

@@ -35,8 +35,11 @@ teeth show and reach over the lower lip."""
 TUCKED_IOD = 0.050
 """How far the lower lip's outer edge goes up as the lip is rolled in under the teeth, IOD."""
 BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
-TONGUE_GAP_IOD, TONGUE_WIDENS = 0.105, 1.4
-"""Lips part up to the first, IOD, for a raised tongue, or it would not be seen, but by no more than this factor."""
+TONGUE_GAP_IOD, TONGUE_LOWERS_IOD = 0.130, 0.040
+"""The lower lip comes down for a raised tongue, or it would not be seen, until the lips are the first apart, but by no
+more than the second, IOD. The upper lip stays: raised, it would show more teeth and no tongue."""
+TONGUE_LOWERS_JAW = 0.5
+"""How far the jaw goes down with that lip."""
 TONGUE_PARTS = (0.03, 0.07)
 """Only lips that are further apart than the first do so, from the second on fully: others are about to close, IOD."""
 ROUNDING = (0.010, 0.060)
@@ -44,9 +47,9 @@ ROUNDING = (0.010, 0.060)
 purses lips less than people expect to see, because the training's speaker hardly does."""
 NARROWED_BY_OPENING = 0.09
 """How much narrower a mouth gets per unit of opening without being rounded."""
-ROUNDED_IN = 0.16
+ROUNDED_IN = 0.12
 """Part of their distance from the middle that fully rounded lips lose, besides what the motion says."""
-WIDEST_ROUNDED = 1.2
+WIDEST_ROUNDED = 1.05
 """Wide mouths are drawn in more, up to this factor."""
 ROUNDED_UPPER_IOD, ROUNDED_LOWER_IOD, ROUNDED_FORWARD_IOD = 0.018, 0.004, 0.05
 """How much thicker both lips get and how far they come forward: what they lose in width they gain here. In the
@@ -99,12 +102,10 @@ class Style:
             motion = motion - np.float32(1 - PRESSED_GAP_IOD / gap) * (self._closing @ motion)
             gap = PRESSED_GAP_IOD
         raised = awake * tongue * (1 - touch)
-        if 0 < gap < TONGUE_GAP_IOD:
-            widened = raised * _between(gap, TONGUE_PARTS) * (min(TONGUE_GAP_IOD / gap, TONGUE_WIDENS) - 1)
-            motion = motion + np.float32(widened) * (self._closing @ motion)
-            gap *= 1 + widened
-        weights = np.append(motion, np.array([bite, rounded], np.float32))
-        return MouthPose(weights, gap + bite * BITE_GAP_IOD, bite, raised)
+        most = np.clip((TONGUE_GAP_IOD - gap) / TONGUE_LOWERS_IOD, 0, 1)
+        lowered = float(raised * _between(gap, TONGUE_PARTS) * most)
+        weights = np.append(motion, np.array([bite, lowered, rounded], np.float32))
+        return MouthPose(weights, gap + bite * BITE_GAP_IOD + lowered * TONGUE_LOWERS_IOD, bite, raised)
 
     def _roundness(self, coefficients: Floats) -> float:
         """0…1: how much lips are pursed beyond what an opening jaw draws in."""
@@ -114,9 +115,9 @@ class Style:
 
 
 def motion_vectors(basis: MotionBasis) -> tuple[NDArray[np.int64], Floats]:
-    """Mesh points and (columns, points, 3) displacement vectors, IOD: those of the basis, the bite of f and v, and the
-    rounding of oo and w."""
-    added = np.stack([_bite(basis.points), _rounding(basis.points)])
+    """Mesh points and (columns, points, 3) displacement vectors, IOD: those of the basis, the bite of f and v, the
+    lower lip's making room for a raised tongue, and the rounding of oo and w."""
+    added = np.stack([_bite(basis.points), _lowering(basis.points), _rounding(basis.points)])
     return basis.points, np.concatenate([basis.vectors, added]).astype(np.float32)
 
 
@@ -133,6 +134,18 @@ def _bite(points: NDArray[np.int64]) -> Floats:
     ):
         of_lip = np.isin(points, lips)
         vector[of_lip, 1] = shift * middle[of_lip]
+    return vector
+
+
+def _lowering(points: NDArray[np.int64]) -> Floats:
+    """The lower lip comes down in the middle, and some of the jaw with it."""
+    vector = np.zeros((len(points), 3), np.float32)
+    x = canonical_face()[points, 0]
+    middle = np.clip(1 - (x / 0.42) ** 2, 0, 1)
+    lip = np.isin(points, (*mesh.INNER_LOWER_LIP[1:-1], *mesh.OUTER_LOWER_LIP[1:-1]))
+    jaw = np.isin(points, (*mesh.CHIN_PAD, *mesh.BELOW_CHIN))
+    vector[lip, 1] = TONGUE_LOWERS_IOD * middle[lip]
+    vector[jaw, 1] = TONGUE_LOWERS_IOD * TONGUE_LOWERS_JAW
     return vector
 
 

@@ -39,8 +39,13 @@ FLAT_SHARE = 0.18
 
 def must_not_blink(picture: Pixels, landmarks: Points, frame: Frame) -> bool:
     """Whether a (height, width, 3) BGR picture with mesh points (468, 2) wears glasses or is a flat drawing."""
+    return wears_glasses(picture, landmarks, frame) or flat_share(picture, landmarks, frame) > FLAT_SHARE
+
+
+def wears_glasses(picture: Pixels, landmarks: Points, frame: Frame) -> bool:
+    """Whether the face with mesh points (468, 2) has a bridge of glasses on its nose."""
     line, tint = bridge_line(picture, landmarks, frame)
-    return line > BRIDGE_LINE or tint > BRIDGE_TINT or flat_share(picture, landmarks, frame) > FLAT_SHARE
+    return line > BRIDGE_LINE or tint > BRIDGE_TINT
 
 
 def bridge_line(picture: Pixels, landmarks: Points, frame: Frame) -> tuple[float, float]:

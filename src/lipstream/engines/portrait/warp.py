@@ -7,7 +7,7 @@ a damped fixed-point iteration and enlarged to pixels with one bilinear resize. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,6 +19,10 @@ NO_MAP = np.zeros(0, np.float32)
 """What cv2.remap wants as its second map when the first holds both coordinates."""
 DAMPING = (0.7, 0.6, 0.6, 0.5)
 """Step sizes of the inversion. Undamped it diverges where the field folds (lip corners)."""
+GENTLE = (1.0,)
+"""The same for fields that bend by a few hundredths at most, as a head's sway does: off by a hundredth of a pixel."""
+FETCHED_BYTES = 650_000
+"""How much of a source is sampled at a time: it then stays in a core's own cache."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,47 @@ class Lattice:
 
 def invert(forward: Floats, identity: Floats, damping: tuple[float, ...] = DAMPING) -> Floats:
     """Backward displacement E with E(y) = -F(y + E(y)), both (rows, columns, 2) in units of nodes."""
-    backward = -forward
+    return followed(-forward, forward, identity, damping)
+
+
+def followed(backward: Floats, forward: Floats, identity: Floats, damping: tuple[float, ...]) -> Floats:
+    """The iteration behind :func:`invert`, from a first guess; it and ``identity`` may be of a part of the nodes."""
     for rate in damping:
-        at = identity + backward
-        there = cv2.remap(forward, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        there = cv2.remap(forward, identity + backward, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         backward = np.asarray(cv2.addWeighted(backward, 1 - rate, there, -rate, 0), np.float32)
     return backward
+
+
+def seen_part(lattice: Lattice, nodes: Floats, end: float) -> Lattice:
+    """The top of a block, as much of it as samples what lies above row ``end`` of the picture; at least some."""
+    above = nodes[..., 1].min(axis=1) < (end - lattice.y + 0.5) / lattice.step + lattice.pad - 0.5
+    last = int(np.flatnonzero(above)[-1]) if above.any() else lattice.pad
+    return replace(lattice, height=min(lattice.height, max(1, last + 2 - lattice.pad) * lattice.step))
+
+
+def resampled(
+    source: NDArray[np.uint8], lattice: Lattice, nodes: Floats, origin: tuple[int, int], supersampling: int, border: int
+) -> NDArray[np.uint8]:
+    """The lattice's block, (height, width, channels), out of a source; beyond its edges by OpenCV's ``border`` mode.
+
+    The other arguments are those of :func:`sampling_maps`. Rows are sampled in bands, and each band's part of the
+    source is read through before: on a tilted head every row jumps between rows of the source, and no processor guesses
+    what will be wanted next.
+    """
+    drawn = np.empty((lattice.height, lattice.width, *source.shape[2:]), np.uint8)
+    step, (left, top) = lattice.step, origin
+    fetched = max(1, FETCHED_BYTES // (source[0].nbytes * supersampling))
+    rows = -(-2 * fetched // step) * step
+    for start in range(0, lattice.height, rows):
+        band = replace(lattice, y=lattice.y + start, height=min(rows, lattice.height - start))
+        within = nodes[start // step :][: band.shape[0]]
+        maps = sampling_maps(band, within, (left, top + start), supersampling)
+        for first in range(0, band.height, fetched):
+            x, y = (axis[first : first + fetched] for axis in maps)
+            low, high = max(0, int(y[0].min())), int(y[-1].max()) + 2
+            source[low:high].max(initial=0)
+            cv2.remap(source, x, y, cv2.INTER_LINEAR, dst=drawn[start + first :][: len(y)], borderMode=border)
+    return drawn
 
 
 def sampling_maps(
