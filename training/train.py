@@ -197,12 +197,12 @@ def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: 
     data = sequences(acoustic, clips, vectors, scale, recipe.seed)
     spread = torch.tensor(scale.astype(np.float32))
     loss = MotionLoss(vectors, recipe)
-    # Posteriors carry over to other voices, cepstra tell more of this one: the mean of a network of each kind has both.
+    # Posteriors carry over to other voices, cepstra tell more of this one: the mean of both kinds has both.
     of_phones = fit(data, spread, loss, recipe, recipe.seed, cepstra=False)
-    of_both = fit(data, spread, loss, recipe, recipe.seed + 1, cepstra=True)
+    of_both, another = (fit(data, spread, loss, recipe, recipe.seed + n, cepstra=True) for n in (1, 2))
     lessons = taught(data, [of_phones, of_both], spread)
     of_phones = fit(lessons, spread, loss, recipe, recipe.seed + 5, cepstra=False)
-    export([of_phones, of_both], vectors, scale, rest_face(canonical, clips), out)
+    export([of_phones, of_both, another], vectors, scale, rest_face(canonical, clips), out)
 
 
 def rest_face(canonical: Array, clips: list[Clip]) -> Array:
