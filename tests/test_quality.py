@@ -252,8 +252,9 @@ def test_the_whole_command(
     assert results["others"].keys() >= {"opening_r", "width_r", "jaw_r", "closures", "lag_frames", "amplitude"}
     assert results["others"]["clips"] == results["video"]["others"]["clips"] == 1
     assert results["others"]["bilabials_hit"] is None
-    # What is seen in the video is what the model said, but for the engine's own gain and the face's own reach.
-    assert results["video"]["others"]["amplitude"] == pytest.approx(results["others"]["amplitude"], rel=0.8)
+    # What is seen in the video is what the model said, but for what the engine adds (its gain, room for the tongue) and
+    # for the face's own reach.
+    assert results["video"]["others"]["amplitude"] == pytest.approx(results["others"]["amplitude"], rel=1.0)
     assert results["silence_jitter_iod"] < 0.003
     assert 0 < results["render_ms_512"] < results["render_ms_1080p"]
     assert report.read_text().count("<svg") == 1
