@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lipstream.engines.portrait.pitch import HIGH_WARP, VoiceHeight
 from lipstream.engines.portrait.sphinx import read_gaussians, read_mixture_weights
 from lipstream.errors import ModelError
 
@@ -139,16 +140,16 @@ class AcousticModel:
 class PhoneStream:
     """Phone-state posteriors of one stream of audio, in order, however the audio is cut."""
 
-    def __init__(self, model: AcousticModel, warp: float = 1.0, *, block: int = BLOCK, lead: int = 0) -> None:
+    def __init__(self, model: AcousticModel, warp: float | None = None, *, block: int = BLOCK, lead: int = 0) -> None:
         """``block`` hops are computed together: more are cheaper, but come later. ``lead`` hops of silence are heard
         before the audio.
 
-        ``warp`` stretches the frequency axis: above 1 the speaker sounds as if with a longer vocal tract.
-
-        Vocal tract length perturbation (Jaitly & Hinton 2013) for training; leave it at 1 to listen.
+        ``warp`` stretches the frequency axis: above 1 the speaker sounds as if with a longer vocal tract. None chooses
+        it by the voice (:mod:`lipstream.engines.portrait.pitch`); in training others disturb it (Jaitly & Hinton 2013).
         """
         self._model = model
-        self._filters = mel_filters(warp)
+        self._low, self._high = mel_filters(warp or 1.0), mel_filters(warp or HIGH_WARP)
+        self._height = VoiceHeight() if warp is None else None
         self._block = block
         self._windows = HOP * np.arange(block)[:, np.newaxis] + np.arange(WINDOW + 1)
         # Silence before the beginning fills the first windows and the first deltas' history. Blocks of cepstra begin so
@@ -177,7 +178,7 @@ class PhoneStream:
         while len(self._audio) - start >= needed:
             block = self._audio[start : start + needed]
             start += HOP * self._block
-            more = cepstra(block[self._windows], self._filters)
+            more = self._cepstra_of(block[self._windows])
             self._cepstra = np.concatenate([self._cepstra, more])[-self._reach :]
             if len(self._cepstra) == self._reach:
                 features = self._features()
@@ -187,7 +188,14 @@ class PhoneStream:
         return np.concatenate(blocks) if blocks else np.zeros((0, N_HEARD), np.float32)
 
     def _silent_cepstra(self) -> NDArray[np.float64]:
-        return cepstra(np.zeros((1, WINDOW + 1), np.float32), self._filters)
+        return cepstra(np.zeros((1, WINDOW + 1), np.float32), self._low)
+
+    def _cepstra_of(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(block, 411) samples → (block, 13), in the voice's own frequencies."""
+        if self._height is None:
+            return cepstra(windows, self._low)
+        heights = np.repeat(self._height.update(windows[::BLOCK]), BLOCK)[:, np.newaxis]
+        return cepstra(windows, self._low, self._high, heights)
 
     def _features(self) -> NDArray[np.float32]:
         """The oldest complete block: (block, 3, 13), statics freed of the running mean."""
@@ -222,15 +230,26 @@ class _RunningMean:
         return means
 
 
-def cepstra(windows: NDArray[np.float32], filters: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, 411) samples in [-1, 1], the first one before the window → (n, 13) liftered mel-frequency cepstra."""
+def cepstra(
+    windows: NDArray[np.float32],
+    filters: NDArray[np.float64],
+    others: NDArray[np.float64] | None = None,
+    share: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """(n, 411) samples in [-1, 1], the first one before the window → (n, 13) liftered mel-frequency cepstra.
+
+    ``share`` (n, 1) 0…1 of each band's power comes from ``others``.
+    """
     pcm = np.multiply(windows, FULL_SCALE, dtype=np.float64)
     pcm -= np.add.reduce(pcm, axis=1, keepdims=True) / pcm.shape[1]
     emphasised = pcm[:, 1:] - PRE_EMPHASIS * pcm[:, :-1]
     emphasised *= _HAMMING
     spectrum = np.fft.rfft(emphasised, N_FFT)
     power = spectrum.real**2 + spectrum.imag**2
-    return np.log(power @ filters + _DITHER_POWER) @ _DCT
+    bands = power @ filters
+    if others is not None and share is not None and share.any():
+        bands += share * (power @ others - bands)
+    return np.log(bands + _DITHER_POWER) @ _DCT
 
 
 def _log_softmax(score: NDArray[np.float32]) -> NDArray[np.float32]:
