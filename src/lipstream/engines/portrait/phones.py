@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.pitch import HIGH_WARP, VoiceHeight
-from lipstream.engines.portrait.sphinx import read_gaussians, read_mixture_weights
+from lipstream.engines.portrait.sphinx import quadratic_form, read_gaussians, read_mixture_weights
 from lipstream.errors import ModelError
 
 SAMPLE_RATE = 16_000
@@ -119,7 +119,7 @@ class AcousticModel:
             )
         variance = np.maximum(variance, MIN_VARIANCE * np.median(variance, axis=(0, 2), keepdims=True))
         weight = read_mixture_weights(sendump, mean.shape[1], mean.shape[2], N_STATES)
-        return cls(_quadratic_form(mean, variance), _state_weights(weight))
+        return cls(quadratic_form(mean, variance), _state_weights(weight))
 
     def log_posteriors(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, 3, 13) cepstra, deltas and double deltas → (n, 126) natural-log posteriors in [-10, 0]."""
@@ -290,17 +290,6 @@ def _dct() -> NDArray[np.float64]:
 
 _HAMMING = np.hamming(WINDOW)
 _DCT = _dct()
-
-
-def _quadratic_form(mean: NDArray[np.float32], variance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Diagonal Gaussians as a linear map of [x², x, 1]: (streams, 27, codebooks × densities)."""
-    precision = 1.0 / variance.astype(np.float64)
-    centre = mean.astype(np.float64)
-    constant = -0.5 * (np.log(2.0 * np.pi / precision) + centre**2 * precision).sum(axis=-1, keepdims=True)
-    rows = np.concatenate([-0.5 * precision, precision * centre, constant], axis=-1)
-    codebooks, streams, densities, width = rows.shape
-    form = rows.transpose(1, 3, 0, 2).reshape(streams, width, codebooks * densities)
-    return np.ascontiguousarray(form, np.float32)
 
 
 def _state_weights(weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -82,3 +82,14 @@ def _damaged(path: Path, reason: str) -> ModelError:
         "model_damaged",
         f"The acoustic model file {path} is damaged: {reason}. Fetch it again with: lipstream models pull",
     )
+
+
+def quadratic_form(mean: NDArray[np.float32], variance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Diagonal Gaussians as a linear map of [x², x, 1]: (streams, 27, codebooks × densities)."""
+    precision = 1.0 / variance.astype(np.float64)
+    centre = mean.astype(np.float64)
+    constant = -0.5 * (np.log(2.0 * np.pi / precision) + centre**2 * precision).sum(axis=-1, keepdims=True)
+    rows = np.concatenate([-0.5 * precision, precision * centre, constant], axis=-1)
+    codebooks, streams, densities, width = rows.shape
+    form = rows.transpose(1, 3, 0, 2).reshape(streams, width, codebooks * densities)
+    return np.ascontiguousarray(form, np.float32)
