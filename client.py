@@ -5,7 +5,8 @@
     python client.py me.mp4 hello.wav                 # a clip: its mouth is replaced in every frame
     python client.py --url ws://gpu-box:8000/ws/lipsync
 
-Needs only the package ``websockets``. Exit codes: 0 saved, 1 no connection, 2 wrong usage, 3 the server refused.
+Needs only the package ``websockets``. Exit codes: 0 saved, 1 no connection or no room for the file, 2 wrong usage,
+3 the server refused.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def main() -> int:
         return fail(1, f"No connection to {options.url}: {error}. Is the server running (make run)?")
     if answer["status"] != "success":
         return fail(3, f"{answer['message']} ({answer['code']})")
-    options.output.write_bytes(base64.b64decode(answer["video"]))
+    try:
+        options.output.write_bytes(base64.b64decode(answer["video"]))
+    except OSError as error:
+        return fail(1, f"{options.output} cannot be written: {error.strerror}.")
     print(f"Saved {options.output}")
     return 0
 
@@ -83,10 +87,19 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("audio", nargs="?", type=existing_file, help="recording of speech (WAV, MP3, M4A, ...)")
     parser.add_argument("-o", "--output", type=Path, default=Path("output.mp4"), help="where to save the video")
-    parser.add_argument("--url", default="ws://localhost:8000/ws/lipsync", help="the server (default: %(default)s)")
+    parser.add_argument(
+        "--url", type=websocket_url, default="ws://localhost:8000/ws/lipsync", help="the server (default: %(default)s)"
+    )
     parser.add_argument("--fps", type=float, default=25.0, help="frames per second, 1 to 60 (default: %(default)s)")
     parser.add_argument("--engine", default="auto", help="auto, portrait or wav2lip (default: %(default)s)")
     return parser.parse_args()
+
+
+def websocket_url(address: str) -> str:
+    """An address that can be connected to, for argparse."""
+    if urlsplit(address).scheme not in ("ws", "wss"):
+        raise argparse.ArgumentTypeError(f"{address} should look like ws://localhost:8000/ws/lipsync")
+    return address
 
 
 def existing_file(name: str) -> Path:

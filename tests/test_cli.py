@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import av
@@ -68,6 +69,10 @@ def test_a_disk_that_is_full_is_named(sample_portrait: Path, short_speech: Path)
     assert "/dev/full cannot be written: No space left on device." in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_version() -> None:
+    assert lipstream("--version").stdout == f"lipstream {version('lipstream')}\n"
 
 
 def test_a_port_that_is_taken_is_named() -> None:

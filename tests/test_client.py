@@ -112,7 +112,20 @@ def test_no_server(folder: Path, portrait_file: Path, speech: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["missing.jpg"], ["--fps", "fast"], ["--no-such-option"]])
+@pytest.mark.parametrize("target", ["/dev/full", "no/such/folder/talking.mp4"])
+def test_a_video_that_cannot_be_saved(
+    folder: Path, server: LiveServer, portrait_file: Path, speech: Path, target: str
+) -> None:
+    done = client(folder, server, portrait_file, speech, "-o", target)
+    assert done.returncode == 1
+    assert f"{target} cannot be written: No " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["missing.jpg"], ["--fps", "fast"], ["--no-such-option"], ["--url", "http://localhost:8000/ws/lipsync"]],
+)
 def test_wrong_usage(folder: Path, arguments: list[str]) -> None:
     assert client(folder, None, *arguments).returncode == 2
 

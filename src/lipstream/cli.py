@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from enum import Enum
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,21 @@ app = typer.Typer(
     "2 wrong usage, 3 the picture or the recording cannot be used, 4 a model or an engine is missing, 130 interrupted.",
 )
 app.add_typer(models, name="models")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lipstream {version('lipstream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """What all commands share."""
 
 
 class EngineChoice(str, Enum):

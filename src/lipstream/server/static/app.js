@@ -38,7 +38,7 @@ function refresh() {
   byId("go").hidden = working;
   byId("picture-actions").disabled = byId("speech-actions").disabled = working;
   progress.visible = working;
-  if (working) byId("result").hidden = true;
+  if (working) stage.forgetResult();
 }
 
 /** With other inputs the next step is to render again, no longer to download. */

@@ -16,6 +16,12 @@ export class Stage {
     this.#show("picture");
   }
 
+  /** The last video goes when the next one is begun. */
+  forgetResult() {
+    byId("result").hidden = byId("stage-switch").hidden = true;
+    this.showPicture();
+  }
+
   pause() {
     this.#video.pause();
   }
