@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,14 @@ ROOT = Path(__file__).parent.parent
 SPEECH = ROOT / "src" / "lipstream" / "assets" / "sample.wav"
 TERMINAL = {"TTY_COMPATIBLE": "1", "FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "200"}
 """Makes the bar move although nobody looks."""
+
+
+@pytest.fixture(autouse=True)
+def _heeds_ctrl_c() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore SIGINT, and whoever that starts inherits it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def lipstream(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
