@@ -7,6 +7,8 @@ much is told by the pitch, which goes with it and can be heard in a syllable.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,8 +51,8 @@ def pitches(windows: NDArray[np.float32]) -> NDArray[np.float64]:
     whole = windows.shape[1] // _THINNED
     thin = windows[:, : whole * _THINNED].reshape(len(windows), whole, _THINNED).mean(axis=2, dtype=np.float64)
     thin -= thin.mean(axis=1, keepdims=True)
-    taper = np.hanning(whole)
-    alike = _autocorrelation(thin * taper) / _autocorrelation(taper[np.newaxis])
+    taper, tapered = _taper(whole)
+    alike = _autocorrelation(thin * taper) / tapered
     loud = alike[:, 0] > _FAINT**2
     alike = alike[:, _LAGS] / np.maximum(alike[:, :1], 1e-12)
     peaks = np.zeros_like(alike)
@@ -59,6 +61,13 @@ def pitches(windows: NDArray[np.float32]) -> NDArray[np.float64]:
     best = peaks.max(axis=1, keepdims=True)
     first = (peaks >= _NEARLY_BEST * best).argmax(axis=1)
     return np.asarray(np.where(loud & (best[:, 0] > _VOICED), _RATE / _LAGS[first], 0.0))
+
+
+@cache
+def _taper(samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(samples,) Hann window, and (1, lags) how alike it is to itself, which correlations must be freed of."""
+    taper = np.hanning(samples)
+    return taper, _autocorrelation(taper[np.newaxis])
 
 
 def _autocorrelation(sound: NDArray[np.float64]) -> NDArray[np.float64]:
