@@ -114,6 +114,24 @@ def test_a_lower_row_is_told_from_the_upper_one(thickness: int) -> None:
     assert abs(own.lower_edge[1] - lower.min()) <= 2
 
 
+def test_narrow_crowns_are_as_long_and_as_round_as_in_the_picture() -> None:
+    picture, points = drawn_mouth(0.3)
+    edge, notch, depth = 246, 4, 5
+    teeth = np.abs(picture.astype(int) - TOOTH).sum(axis=2) < 60
+    below = np.arange(len(picture))[:, None] > edge
+    notches = (np.arange(picture.shape[1]) % 10 < notch) & (np.arange(len(picture))[:, None] > edge - depth)
+    picture[teeth & (below | notches)] = DARK
+    own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)
+    assert own is not None
+    assert own.layer is not None
+    coverage = own.layer[..., 3]
+    crowns, gaps = (np.arange(180, 221, 10) - BLOCK.x + place for place in (6, 1))
+    assert coverage[edge - BLOCK.y - 2, crowns].min() > 0.9
+    assert coverage[edge - BLOCK.y + 3, crowns].max() < 0.1
+    assert coverage[edge - BLOCK.y - 2, gaps].max() < 0.2
+    assert coverage[edge - BLOCK.y - 10, gaps].min() > 0.9
+
+
 def test_one_row_of_teeth_is_not_parted(astronaut: NDArray[np.uint8], finder: FaceFinder) -> None:
     picture, points = drawn_mouth(0.3)
     own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)

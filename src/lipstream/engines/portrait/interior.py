@@ -118,7 +118,7 @@ def paint_interior(
     left, right = ((rest[[0, -1]] - rest[len(rest) // 2]) @ frame.right) / frame.scale
     arch = DentalArch.of(pose, (-TEETH_SHARE * left, TEETH_SHARE * right))
     soft = float(np.clip(texture.blur / frame.scale, SHARPEST, SOFTEST))
-    own = find_own_teeth(picture, photo, frame, area, palette.skin, texture.blur)
+    own = find_own_teeth(picture, photo, frame, area, palette.skin)
     trust = own.trust if own is not None else 0.0
     tooth = trust * own.colour + (1 - trust) * palette.tooth if own is not None else palette.tooth
     shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale

@@ -25,8 +25,16 @@ LOWER_HEIGHT_IOD, PARTING = 0.03, 0.7
 """Lower teeth show at least this much of their height, and the shadow above them is darker than this times teeth."""
 FRAGMENT_IOD = 0.10
 """What hangs from the row of teeth and is narrower than this does not belong to it."""
+EMBRASURE_IOD = 0.06
+"""Notches between the edges of two crowns are narrower than this."""
 SOFT_PX, SOFT_IOD = 0.6, 0.006
-"""Standard deviation of their softened edges, the larger of both; never sharper than the picture."""
+"""Standard deviation by which their edges are softened, the larger of both, besides the picture's own softness."""
+TIPS_IOD = 0.06
+"""Height of the crowns' edges that are cut out pixel by pixel; above, shades between crowns are part of the row."""
+AROUND_IOD, SHADED = 0.08, 0.5
+"""What is darker than the second times the teeth within the first, IOD, does not belong to their edges."""
+EDGE = 0.72
+"""Brightness of the very edges over that of the crowns: they are translucent."""
 GUM_IOD = 0.12
 """How far the teeth are continued upwards, in case the upper lip rises: a little tooth, then gum."""
 GUM = np.array([0.25, 0.24, 0.60])
@@ -52,11 +60,8 @@ class OwnTeeth:
     """Column and row of the block where the middle of the lower row ends at the top."""
 
 
-def find_own_teeth(
-    picture: Pixels, photo: LipLine, frame: Frame, block: Lattice, skin: float, blur: float = 0.0
-) -> OwnTeeth | None:
-    """Look between open lips; None when closed or without teeth. ``skin`` is the luminance of the cheeks, ``blur`` the
-    picture's own softness, pixels."""
+def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice, skin: float) -> OwnTeeth | None:
+    """Look between open lips; None when closed or without teeth. ``skin`` is the luminance of the cheeks."""
     if not photo.is_open:
         return None
     pixels = block.block(picture)
@@ -64,7 +69,8 @@ def find_own_teeth(
     if np.count_nonzero(shown) < 8:
         return None
     light = linear(pixels)
-    teeth = _tooth_like(pixels, shown, photo, frame, block) & (light @ LUMA > LEAST_LIGHT * skin)
+    likeness = _tooth_likeness(pixels, shown, photo, frame, block)
+    teeth = (likeness > 0.5) & (light @ LUMA > LEAST_LIGHT * skin)
     bright = light[teeth & shown]
     share = float(np.count_nonzero(teeth & shown) / np.count_nonzero(shown))
     if share < 0.15 or len(bright) < 8:
@@ -77,15 +83,17 @@ def find_own_teeth(
     if not usable:
         return OwnTeeth(colour, trust, None)
     parting = _parting(light @ LUMA, teeth, shown, frame.scale)
+    likeness = np.minimum(likeness, _brightness(light @ LUMA, teeth & shown, frame.scale))
+    teeth = teeth & (likeness > 0.5)
     rows = np.arange(len(shown))[:, None]
     upper = _ends(teeth & (rows < parting) if parting is not None else teeth, shown, frame.scale)
-    soft = max(SOFT_PX, SOFT_IOD * frame.scale, blur)
-    layer, edge = _cut(light, upper, colour, frame.scale, soft), _edge(upper)
+    soft = max(SOFT_PX, SOFT_IOD * frame.scale)
+    layer, edge = _cut(light, likeness, upper, colour, frame.scale, soft), _edge(upper)
     if parting is None:
         return OwnTeeth(colour, trust, layer, edge)
     lower = _ends((teeth & (rows > parting))[::-1], shown[::-1], frame.scale)  # upside down
     column, row = _edge(lower)
-    lower_layer = _cut(light[::-1], lower, colour, frame.scale, soft)[::-1]
+    lower_layer = _cut(light[::-1], likeness[::-1], lower, colour, frame.scale, soft)[::-1]
     return OwnTeeth(colour, trust, layer, edge, lower_layer, (column, len(shown) - 1 - row))
 
 
@@ -130,10 +138,8 @@ def _middle(photo: LipLine, block: Lattice) -> slice:
     return slice(int(min(left, right)), max(int(max(left, right)), int(min(left, right)) + 1))
 
 
-def _tooth_like(
-    pixels: Pixels, shown: NDArray[np.bool_], photo: LipLine, frame: Frame, block: Lattice
-) -> NDArray[np.bool_]:
-    """Less red than the lips and not dark, by CIELAB."""
+def _tooth_likeness(pixels: Pixels, shown: NDArray[np.bool_], photo: LipLine, frame: Frame, block: Lattice) -> Values:
+    """0…1: less red than the lips and not dark, by CIELAB."""
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
     light, red = lab[..., 0], lab[..., 1]
     bright = shown & (light >= np.percentile(light[shown], 60))
@@ -146,8 +152,22 @@ def _tooth_like(
     lip_red = np.median(red[band > 0]) if band.any() else tooth_red + 15
     if lip_red - tooth_red < MIN_REDNESS:  # a black-and-white picture
         lip_light = np.median(light[band > 0]) if band.any() else 0.6 * tooth_light
-        return np.asarray(light > (lip_light + tooth_light) / 2)
-    return np.asarray((red < (lip_red + tooth_red) / 2) & (light > 0.55 * tooth_light))
+        return _ramp((light - lip_light) / max(1.0, tooth_light - lip_light))
+    return np.minimum(_ramp((lip_red - red) / (lip_red - tooth_red)), _ramp(light / tooth_light - 0.05))
+
+
+def _brightness(luma: Values, teeth: NDArray[np.bool_], scale: float) -> Values:
+    """0…1: as bright as the teeth around; the lower ones behind them and shadows are not."""
+    size = 2 * max(1, round(AROUND_IOD * scale)) + 1
+    weight = teeth.astype(np.float64)
+    total, count = (cv2.blur(image, (size, size)) for image in (luma * weight, weight))
+    return _ramp(luma * count / np.maximum(total, 1e-6) + 0.5 - SHADED)
+
+
+def _ramp(value: NDArray[np.floating]) -> Values:
+    """From 0 at a quarter to 1 at three quarters."""
+    result: Values = np.clip(2 * value.astype(np.float64) - 0.5, 0, 1)
+    return result
 
 
 def _edge(ends: dict[int, tuple[int, int]]) -> tuple[int, int]:
@@ -157,21 +177,34 @@ def _edge(ends: dict[int, tuple[int, int]]) -> tuple[int, int]:
     return middle[len(middle) // 2], int(np.median([ends[x][1] for x in middle]))
 
 
-def _cut(light: Values, ends: dict[int, tuple[int, int]], colour: Values, scale: float, soft_px: float) -> Floats:
-    """A row, column by column: from the upper lip down to where the teeth end, continued upwards by gum."""
+def _cut(
+    light: Values, likeness: Values, ends: dict[int, tuple[int, int]], colour: Values, scale: float, soft_px: float
+) -> Floats:
+    """A row, column by column: from the upper lip down to where the teeth end, continued upwards by gum.
+
+    At their edges the crowns are as round and as soft as in the picture.
+    """
     image, coverage = light.copy(), np.zeros(light.shape[:2], np.float32)
-    reach = max(2, int(GUM_IOD * scale))
+    reach, tips = max(2, int(GUM_IOD * scale)), max(2, int(TIPS_IOD * scale))
     for x, (top, bottom) in ends.items():
         above = np.arange(max(0, top - reach), top)
         coverage[above[0] if len(above) else top : bottom + 1, x] = 1
+        tip = slice(max(top, bottom + 1 - tips), bottom + 2)
+        whole = tip.start + int(likeness[tip, x].argmax())
+        coverage[whole : tip.stop, x] = np.minimum.accumulate(likeness[whole : tip.stop, x])
         fade = np.clip((top - above) / (0.05 * scale), 0, 1)[:, None]
         image[above, x] = 0.9 * image[top, x] * (1 - fade) + GUM * colour * fade
+    # Where lip and shadow mix in, the colour is that of the crown nearby.
+    solid = np.clip(2 * cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.012 * scale)) - 1, 0, 1)[..., None]
+    near = cv2.GaussianBlur(np.dstack([image * solid, solid]), (0, 0), max(0.8, 0.025 * scale))
+    image = solid * image + (1 - solid) * EDGE * near[..., :3] / np.maximum(near[..., 3:], 1e-4)
     soft = cv2.GaussianBlur(coverage, (0, 0), soft_px)
     return np.dstack([image * soft[..., None], soft]).astype(np.float32)
 
 
 def _ends(teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> dict[int, tuple[int, int]]:
-    """First and last row of the upper teeth per column that has some; single columns that stick out are cut short."""
+    """First and last row of the upper teeth per column that has some: an edge that passes over the notches between
+    crowns."""
     inset, bridged = max(1, int(0.010 * scale)), max(1, int(BRIDGED_IOD * scale))
     tops, bottoms = {}, {}
     for x in range(shown.shape[1]):
@@ -181,10 +214,10 @@ def _ends(teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> d
             breaks = np.flatnonzero(np.diff(row_of_teeth) > bridged)
             tops[x] = int(rows[0])
             bottoms[x] = int(row_of_teeth[breaks[0]] if len(breaks) else row_of_teeth[-1])
-    near, narrow = max(2, int(0.05 * scale)), max(1, int(FRAGMENT_IOD * scale / 2))
-    median = {x: np.median([bottoms[n] for n in range(x - near, x + near + 1) if n in bottoms]) for x in bottoms}
-    ends = {x: max(tops[x], min(bottoms[x], int(median[x]))) for x in bottoms}
-    # What sticks out and is narrower than a tooth is a glimpse of the lower ones or of a wet lip.
-    eroded = {x: min(ends.get(n, ends[x]) for n in range(x - narrow, x + narrow + 1)) for x in ends}
-    opened = {x: max(eroded.get(n, eroded[x]) for n in range(x - narrow, x + narrow + 1)) for x in ends}
-    return {x: (tops[x], max(tops[x], min(ends[x], opened[x] + inset // 2))) for x in ends}
+    # Notches first, or single crowns would stick out and be cut short. What then sticks out and is narrower than a
+    # tooth is a glimpse of the lower ones or of a wet lip.
+    between, narrow = (max(1, int(width * scale / 2)) for width in (EMBRASURE_IOD, FRAGMENT_IOD))
+    opened = bottoms
+    for reach, pick in ((between, max), (between + narrow, min), (narrow, max)):
+        opened = {x: pick(opened.get(n, opened[x]) for n in range(x - reach, x + reach + 1)) for x in opened}
+    return {x: (tops[x], max(tops[x], opened[x] + inset // 2)) for x in bottoms}

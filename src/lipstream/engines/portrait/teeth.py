@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipstream.engines.portrait.colour import LUMA
+
 Floats = NDArray[np.float32]
 Values = NDArray[np.float64]
 
@@ -212,8 +214,9 @@ def separated(layer: Floats, width: float) -> Floats:
     """
     near = cv2.GaussianBlur(layer, (0, 0), width)
     coverage = np.maximum(layer[..., 3:], np.float32(1e-3))
-    mean = np.maximum(near[..., :3] / np.maximum(near[..., 3:], np.float32(1e-3)), np.float32(1e-4))
-    ratio = np.clip(layer[..., :3] / coverage / mean, 0.4, 1.03)
+    mean = near[..., :3] / np.maximum(near[..., 3:], np.float32(1e-3))
+    luma, around = (np.maximum(colour @ LUMA, 1e-4)[..., None] for colour in (layer[..., :3] / coverage, mean))
+    ratio = np.clip(luma / around, 0.4, 1.03)  # colour by colour, warm shades would turn orange
     return np.concatenate([layer[..., :3] * ratio**SEPARATION, layer[..., 3:]], axis=2).astype(np.float32)
 
 
