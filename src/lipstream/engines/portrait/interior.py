@@ -46,7 +46,7 @@ FULL_GAP, LEAST_FULL_GAP = 0.16, 0.10
 their own it is as far as there, but the second at least."""
 CAVITY, DEEPENED = 0.05, 1.6
 """Luminance of the back of the mouth over that of the lips, and power of flesh's colour that it has."""
-CHEEKS, CHEEK_LIGHT, CHEEK_RED = (0.45, 0.95), 0.16, 1.3
+CHEEKS, CHEEK_LIGHT, CHEEK_RED = (0.45, 0.95), 0.17, 1.7
 """Where the lining of the cheeks comes to be seen, of the way to a corner, its luminance over that of the lips, and
 power of flesh's colour that it has: beside the teeth a mouth is dark, but not as its back is."""
 DARKEST, DARK_RED = 0.6, 1.4
