@@ -153,11 +153,41 @@ def test_what_is_drawn_follows_the_head(actor: PortraitActor, truth: Moving) -> 
         assert face
         place = still @ affine[:, :2].T + affine[:, 2]
         x, y = (round(float(v)) for v in place)
-        ((source,),) = source_map(avatar.face, face, Box(x, y, x + 1, y + 1))
+        ((source,),) = source_map(footage.still, face, Box(x, y, x + 1, y + 1))
         errors.append(source - mouth - (np.array([x, y]) - place))
     offsets = np.array(errors)
     assert np.abs(offsets).max() < 1.5  # pixels
     assert np.diff(offsets, axis=0).std() < 0.3
+
+
+def test_a_still_clip_speaks_like_its_picture(
+    portrait_engine: PortraitEngine, finder: FaceFinder, astronaut: NDArray[np.uint8]
+) -> None:
+    """In the same place and colours, although a smile that relaxes differs from what the clip shows around it."""
+    head = np.ascontiguousarray(astronaut[:256, 96:352])
+    actor = portrait_engine.prepare(load_footage(video_bytes([head] * 9), finder, LIMITS))
+    picture, rest = actor.avatar.picture.copy(), actor.rest
+    picture[rest.y : rest.y + rest.pixels.shape[0], rest.x : rest.x + rest.pixels.shape[1]] = rest.pixels
+    x, y = (int(v) for v in actor.avatar.face.landmarks[[13, 14], :2].mean(axis=0))
+    mouth = slice(y - 10, y + 12), slice(x - 16, x + 16)
+    for patch in spoken(actor, np.zeros(6_000, np.float32))[4:]:
+        difference = shown(patch)[mouth].astype(int) - picture[mouth]
+        assert np.abs(difference).mean() < 1.5
+        assert np.abs(difference.mean(axis=(0, 1))).max() < 1
+
+
+def test_the_mouth_follows_the_clips_light(
+    portrait_engine: PortraitEngine, finder: FaceFinder, astronaut: NDArray[np.uint8]
+) -> None:
+    head = np.ascontiguousarray(astronaut[:256, 96:352])
+    dimmer = (head * 0.93).astype(np.uint8)
+    actor = portrait_engine.prepare(load_footage(video_bytes([head] * 5 + [dimmer] * 5), finder, LIMITS))
+    frames = [shown(patch) for patch in spoken(actor, np.zeros(6_400, np.float32))]
+    x, y = (int(v) for v in actor.avatar.face.landmarks[17, :2])
+    chin, cheek = (slice(row - 5, row + 5) for row in (y + 8, y - 45))
+    columns = slice(x - 12, x + 12)
+    expected = (frames[1][cheek, columns].astype(int) - frames[8][cheek, columns]).mean()
+    assert (frames[1][chin, columns].astype(int) - frames[8][chin, columns]).mean() == pytest.approx(expected, abs=3)
 
 
 @settings(max_examples=8)

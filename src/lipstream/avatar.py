@@ -19,6 +19,9 @@ class Footage:
     clip: Clip
     faces: tuple[Face | None, ...]
     """The face in every frame of ``clip``; None where there is none, and where the frame is shown as it is."""
+    still: Face
+    """The face in the avatar's picture, followed as in all other frames: what moved between two frames is told by faces
+    that were found the same way."""
 
     @property
     def nbytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -47,8 +47,8 @@ def load_footage(
                 "Make it shorter, or its pictures smaller.",
             )
         tracker.add(picture)
-    footage = Footage(writer.finish(), tracker.finish())
-    best = best_frame(footage)
+    clip, faces = writer.finish(), tracker.finish()
+    best = best_frame(faces)
     if best is None:
         raise FaceError(
             "no_face",
@@ -56,13 +56,13 @@ def load_footage(
             "Use a video that shows one face from the front.",
         )
     index, face = best
-    picture = ClipReader(footage.clip).picture(index)
-    return Avatar(picture, finder.refine(picture, face), picture_digest(picture), footage)
+    picture = ClipReader(clip).picture(index)
+    return Avatar(picture, finder.refine(picture, face), picture_digest(picture), Footage(clip, faces, face))
 
 
-def best_frame(footage: Footage) -> tuple[int, Face] | None:
+def best_frame(faces: Sequence[Face | None]) -> tuple[int, Face] | None:
     """The frame, with its face, whose mouth is closed most and whose head is turned least; None without any face."""
-    seen = [(index, face) for index, face in enumerate(footage.faces) if face]
+    seen = [(index, face) for index, face in enumerate(faces) if face]
     return min(seen, key=lambda frame: _cost(frame[1]), default=None)
 
 

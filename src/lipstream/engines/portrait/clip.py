@@ -56,9 +56,8 @@ class ClipStage:
 
     def __init__(self, avatar: Avatar, footage: Footage, rig: Rig) -> None:
         self.footage = footage
-        self._face = avatar.face
+        self._still = rig.region.block(avatar.picture)
         self._rig = rig
-        self._rest = Renderer(rig).draw(MouthPose.rest(rig.columns))
         self._cache: PreparedCache[int, Overlay] = PreparedCache(OVERLAYS_BYTES, held_bytes)
 
     @property
@@ -73,11 +72,14 @@ class ClipStage:
     def _prepare(self, picture: Pixels, face: Face) -> Overlay:
         mask = lower_face_mask(picture.shape, face, _around(face, picture.shape), 0.0, BELOW_CHIN)
         region = extent(mask).even(picture.shape)
-        source = source_map(self._face, face, region) - np.array([self._rig.region.x, self._rig.region.y], np.float32)
+        source = source_map(self.footage.still, face, region) - np.array(
+            [self._rig.region.x, self._rig.region.y], np.float32
+        )
         share = region.cut(mask)[:, :, np.newaxis]
         photo = region.cut(picture).astype(np.float32)
-        rest = _laid(self._rest, source).astype(np.float32)
-        tint = match_colours(photo - rest, share, TINT_BLUR * face_width(face))
+        # In the light of this frame. What is drawn is not compared: that smiles relax is no light.
+        still = _laid(self._still, source).astype(np.float32)
+        tint = match_colours(photo - still, share, TINT_BLUR * face_width(face))
         return Overlay(region, source, np.repeat(share, 3, axis=2), photo + share * (tint - photo))
 
 

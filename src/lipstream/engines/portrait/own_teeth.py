@@ -13,7 +13,7 @@ from lipstream.engines.portrait.fields import Frame
 from lipstream.engines.portrait.lips import MIN_REDNESS, LipLine, smooth_path
 from lipstream.engines.portrait.warp import Floats, Lattice
 
-ENOUGH_HEIGHT_IOD = 0.10
+ENOUGH_HEIGHT_IOD = 0.095
 """Teeth are used as they are when at least this much of their height shows; less would leave them without edges."""
 ENOUGH_SHARE = 0.4
 """Part of what shows between the lips that must be teeth."""
@@ -69,15 +69,16 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
     if np.count_nonzero(shown) < 8:
         return None
     light = linear(pixels)
-    likeness = _tooth_likeness(pixels, shown, photo, frame, block)
-    teeth = (likeness > 0.5) & (light @ LUMA > LEAST_LIGHT * skin)
+    likeness = _tooth_likeness(pixels, shown, photo, frame, block) * (light @ LUMA > LEAST_LIGHT * skin)
+    teeth = likeness > 0.5
     bright = light[teeth & shown]
     share = float(np.count_nonzero(teeth & shown) / np.count_nonzero(shown))
     if share < 0.15 or len(bright) < 8:
         return None
     luma = bright @ LUMA
     colour = np.clip(bright[luma >= np.percentile(luma, 60)].mean(axis=0) * 0.95, 0, 0.9)
-    height = float(np.median(np.count_nonzero(teeth & shown, axis=0)[_middle(photo, block)])) / frame.scale
+    # Half pixels count, too: in clips of small faces, whose colours are coarse, they are a quarter of the height.
+    height = float((likeness * shown).sum(axis=0)[_middle(photo, block)].mean()) / frame.scale
     usable = height >= ENOUGH_HEIGHT_IOD and share >= ENOUGH_SHARE
     trust = float(np.clip(height / ENOUGH_HEIGHT_IOD, 0, 1))
     if not usable:
@@ -85,16 +86,16 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
     parting = _parting(light @ LUMA, teeth, shown, frame.scale)
     likeness = np.minimum(likeness, _brightness(light @ LUMA, teeth & shown, frame.scale))
     teeth = teeth & (likeness > 0.5)
-    rows = np.arange(len(shown))[:, None]
-    upper = _ends(teeth & (rows < parting) if parting is not None else teeth, shown, frame.scale)
+    row = np.arange(len(shown))[:, None]
+    upper = _ends(teeth & (row < parting) if parting is not None else teeth, shown, frame.scale)
     soft = max(SOFT_PX, SOFT_IOD * frame.scale)
     layer, edge = _cut(light, likeness, upper, colour, frame.scale, soft), _edge(upper)
     if parting is None:
         return OwnTeeth(colour, trust, layer, edge)
-    lower = _ends((teeth & (rows > parting))[::-1], shown[::-1], frame.scale)  # upside down
-    column, row = _edge(lower)
+    lower = _ends((teeth & (row > parting))[::-1], shown[::-1], frame.scale)  # upside down
+    column, above = _edge(lower)
     lower_layer = _cut(light[::-1], likeness[::-1], lower, colour, frame.scale, soft)[::-1]
-    return OwnTeeth(colour, trust, layer, edge, lower_layer, (column, len(shown) - 1 - row))
+    return OwnTeeth(colour, trust, layer, edge, lower_layer, (column, len(shown) - 1 - above))
 
 
 def _parting(luma: Values, teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> Values | None:
