@@ -69,6 +69,32 @@ def test_the_files_own_times_decide() -> None:
     assert shown[:10] == [0, 1, 2, 2, 3, 4, 4, 4, 5, 6]
 
 
+@pytest.mark.parametrize(("fps", "shown"), [(25, list(range(12))), (60, [0, 2, 4, 6, 8, 10, 11])])
+def test_times_that_stand_still_are_replaced_by_the_nominal_rate(fps: int, shown: list[int]) -> None:
+    video = Video(video_bytes(numbered(12), Fraction(fps), container="matroska", times=[0] * 12), LIMITS)
+    assert brightness(video) == shown
+
+
+@pytest.mark.parametrize("ticks", [0, 1])
+def test_an_mp4_whose_frames_last_nothing_keeps_its_pace(ticks: int) -> None:
+    """Every frame lasts no tick or a single one of 12800 in a second (ISO/IEC 14496-12, 8.6.1.2)."""
+    data = bytearray(video_bytes(numbered(12)))
+    at = data.index(b"stts") + 8
+    (runs,) = struct.unpack_from(">I", data, at)
+    for run in range(runs):
+        struct.pack_into(">I", data, at + 8 + 8 * run, ticks)
+    video = Video(bytes(data), LIMITS)
+    shown = brightness(video)
+    assert (shown[0], shown[-1]) == (0, 11)
+    assert len(shown) / video.fps == pytest.approx(12 / 25, abs=0.12)
+
+
+def test_times_that_begin_again_go_on() -> None:
+    """Recordings that were put one behind the other, byte after byte."""
+    part = video_bytes(numbered(12), container="mpegts")
+    assert brightness(Video(part + part, LIMITS)) == [*range(12), *range(12)]
+
+
 @pytest.mark.parametrize("hd", [False, True])
 @pytest.mark.parametrize("full", [False, True])
 def test_colours_are_those_of_the_file(*, hd: bool, full: bool) -> None:

@@ -1,7 +1,8 @@
 """Videos: whatever FFmpeg decodes, as upright BGR pictures of one size at a steady rate.
 
 The file's own times decide which picture is shown when, so that recordings of telephones, whose rate wavers, keep their
-pace. Rates beyond 30 are thinned to a whole part of themselves.
+pace; where they stand still, run back or make no sense, the nominal rate does. Rates beyond 30 are thinned to a whole
+part of themselves.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ Kind = Literal["image", "video"]
 MAX_RATE = 30
 """Pictures per second that are kept at most."""
 _UNKNOWN_RATE = Fraction(25)
+_RATES = (1, 1000)  # frames per second that a file may mean
 _MOST_DECODED = 130
 """Frames per second of its length that a video may have in all; more are damage, or meant to keep a server busy."""
 _EARLY = Fraction(1, 5)  # of a place: a frame that comes so little after a place is shown there already
@@ -70,8 +72,11 @@ class Video:
             stream = _video_stream(container)
             self._check_size(stream.codec_context.width, stream.codec_context.height)
             rate = stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE
+            nominal = stream.guessed_rate or rate
             duration = float(container.duration or 0) / av.time_base
-        rate = rate if 1 <= rate <= 1000 else _UNKNOWN_RATE
+        self._hasty = rate > _RATES[1]  # frames a tick apart: nobody's time
+        self._step = 1 / _likely(nominal)  # from a frame to one that has no time of its own, seconds
+        rate = _likely(rate)
         self.fps: Fraction = rate / math.ceil(rate / MAX_RATE)
         """Pictures per second, 1 to 30."""
         if duration > limits.seconds + _HEADER_SLACK:
@@ -112,18 +117,25 @@ class Video:
 
     def _timed(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Frames with their times, seconds after the first."""
-        begin: Fraction | None = None
-        time = Fraction(-1) / self.fps
+        begin = last = None
+        time = -self._step
         for number, frame in enumerate(self._decoded()):
             if number > _MOST_DECODED * self._limits.seconds:
                 raise self._too_long(f"more than {number} frames")
             self._check_size(frame.width, frame.height)
-            time += 1 / self.fps
-            if frame.pts is not None and frame.time_base:
-                stamp = frame.pts * Fraction(frame.time_base)
-                begin = stamp - time if begin is None else begin
-                time = stamp - begin
+            time += self._step
+            stamp = self._stamp(frame)
+            if stamp is not None and stamp != last:
+                if begin is None or last is None or stamp < last:
+                    begin = stamp - time
+                time, last = stamp - begin, stamp
             yield frame, time
+
+    def _stamp(self, frame: av.VideoFrame) -> Fraction | None:
+        """When the file says that a frame is shown, seconds; None if it does not say or cannot mean it."""
+        if frame.pts is None or not frame.time_base or self._hasty:
+            return None
+        return frame.pts * Fraction(frame.time_base)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         with closing(_open(self._data)) as container:
@@ -178,6 +190,10 @@ def kind_of(data: bytes) -> Kind:
 def not_a_video(hint: str = "") -> VideoError:
     """The error for what FFmpeg does not read."""
     return VideoError("not_a_video", f"The video could not be read. Send an undamaged {_KINDS} file.{hint}")
+
+
+def _likely(rate: Fraction) -> Fraction:
+    return rate if _RATES[0] <= rate <= _RATES[1] else _UNKNOWN_RATE
 
 
 def _open(data: bytes) -> InputContainer:
