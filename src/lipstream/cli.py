@@ -76,10 +76,16 @@ def serve(
 
     Example: LIPSTREAM_WORKERS=1 lipstream serve --host 0.0.0.0 --port 8000
     """
+    from lipstream.server.listening import ListenError
     from lipstream.server.serve import run
 
-    settings = read_settings()
-    if not run(settings.model_copy(update={k: v for k, v in {"host": host, "port": port}.items() if v is not None})):
+    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    try:
+        started = run(read_settings().model_copy(update=given))
+    except ListenError as error:
+        complain(str(error))
+        started = False
+    if not started:
         raise typer.Exit(FAILED)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import socket
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from lipstream.config import MIB, Settings
 from lipstream.server.app import create_app
+from lipstream.server.listening import listen
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +24,30 @@ _EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
 
 
 def run(settings: Settings) -> bool:
-    """Serve until interrupted; blocks. False if the server could not start: the log says why."""
-    config = server_config(settings)
+    """Serve until interrupted; blocks. False if the application could not start: the log says why.
+
+    Raises :class:`lipstream.server.listening.ListenError`, before anything is begun.
+    """
+    sockets = listen(settings.host, settings.port)
     host = "localhost" if settings.host in _EVERYWHERE else settings.host
-    if settings.port:
-        logger.info("The page will be at http://%s:%d/", host, settings.port)
-    server = uvicorn.Server(config)
-    # uvicorn ends the process itself when the port is taken, and with a code of its own.
+    server = _Server(server_config(settings), f"http://{host}:{sockets[0].getsockname()[1]}/")
+    # uvicorn ends the process itself when the application cannot start, and with a code of its own.
     with suppress(SystemExit):
-        server.run()
+        server.run(sockets)
     return server.started
+
+
+class _Server(uvicorn.Server):
+    """Says where the page is, once it is there."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        logger.info("The page is at %s (Ctrl-C ends it)", self._address)
 
 
 def server_config(settings: Settings) -> uvicorn.Config:

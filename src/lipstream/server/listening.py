@@ -1,0 +1,55 @@
+"""The sockets of ``lipstream serve``, opened before anything else is begun, and words for when that fails."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_MOST = 65_535
+
+
+class ListenError(OSError):
+    """There cannot be listened on an address. Its text says why and what to do."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on all addresses of ``host``; port 0 is a free one. Raises :class:`ListenError`."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        sockets.extend(filter(None, (_opened(family, address[:2]) for family, _, _, _, address in found)))
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, "")
+    except OSError as error:
+        for opened in sockets:
+            opened.close()
+        raise ListenError(_in_words(error, host, port)) from None
+    return sockets
+
+
+def _opened(family: int, address: tuple[object, ...]) -> socket.socket | None:
+    """None where the machine has no such address: localhost is ::1 too where there is no IPv6."""
+    try:
+        return socket.create_server(address, family=family, backlog=socket.SOMAXCONN)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+
+
+def _in_words(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = port + 1 if port < _MOST else port - 1
+        return (
+            f"Port {port} is taken, perhaps by another lipstream. End that one, or choose another port: "
+            f"--port {other} (make run PORT={other}), or --port 0 for one that is free."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"Port {port} is for administrators. Choose one from 1024 up: --port 8000."
+    if isinstance(error, socket.gaierror) or error.errno in _ABSENT:
+        return (
+            f"{host} is no address of this machine. Use --host 127.0.0.1 for programs on this machine alone, "
+            "--host 0.0.0.0 for everybody who can reach it."
+        )
+    return f"Cannot listen on {host}, port {port}: {error.strerror}. Choose others with --host and --port."
