@@ -71,6 +71,7 @@ def test_mistakes_are_named_and_have_an_exit_code(
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert "frames" not in done.stderr, "a bar that has nothing to show"
 
 
 def test_a_disk_that_is_full_is_named(sample_portrait: Path, short_speech: Path) -> None:

@@ -140,13 +140,11 @@ def render(
             face_index=face_index,
         )
         started = time.perf_counter()
-        with _frame_bar() as bar:
-            task = bar.add_task(portrait.name, total=None)
-            mp4 = studio.render(job, on_progress=lambda done, total: bar.update(task, completed=done, total=total))
-            frames = int(bar.tasks[task].completed)
+        with _FrameBar(portrait.name) as bar:
+            mp4 = studio.render(job, on_progress=bar.show)
         elapsed = time.perf_counter() - started
         _save(mp4, output)
-        say(_speed_line(output, frames, rate, elapsed))
+        say(_speed_line(output, bar.frames, rate, elapsed))
 
 
 def _save(mp4: bytes, output: Path) -> None:
@@ -157,9 +155,28 @@ def _save(mp4: bytes, output: Path) -> None:
         raise typer.Exit(FAILED) from None
 
 
-def _frame_bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+class _FrameBar:
+    """How far the frames are; nothing before the first one, so that errors do not follow an empty bar."""
+
+    def __init__(self, name: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        self._task = self._bar.add_task(name, total=None)
+        self.frames = 0
+        """How many are drawn."""
+
+    def __enter__(self) -> _FrameBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.frames:
+            self._bar.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """``done`` frames of ``total`` are drawn."""
+        self.frames = done
+        self._bar.update(self._task, completed=done, total=total)
+        self._bar.start()
 
 
 def _speed_line(output: Path, frames: int, rate: Fraction, elapsed: float) -> str:
