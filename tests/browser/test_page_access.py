@@ -10,6 +10,7 @@ from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.steps import PATIENCE_MS, assert_plays, make_it_speak
+from tests.live_server import LiveServer
 
 pytestmark = pytest.mark.browser
 
@@ -85,6 +86,17 @@ def test_nothing_overflows(page: Page, width: int) -> None:
         assert box["height"] >= 40, "large enough for a finger"
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_description_for_programs_fits(page: Page, server: LiveServer, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(server.url("/docs"))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size") == page.evaluate(
+        "document.querySelectorAll('[id]').length"
+    )
+    assert page.locator("#\\/v1\\/avatars\\#image").evaluate("input => input.labels.length") == 1
 
 
 def test_page_forbids_foreign_and_inline_code(page: Page, watched: Watched) -> None:

@@ -18,6 +18,14 @@ h2 { margin-top: 2.5rem; } code, pre { font-family: ui-monospace, monospace; fon
 th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid #8885; vertical-align: top; }
 pre { overflow-x: auto; padding: .75rem; border: 1px solid #8885; border-radius: .4rem; }
 input, select, button { font: inherit; max-width: 100%; }
+h1, h2, p, td { overflow-wrap: break-word; }
+@media (max-width: 40rem) {
+  body { margin-block: 1rem; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+  table, tbody, tr, td { display: block; }
+  th { display: block; border: 0; } th + th { display: none; }
+  tr { padding-block: .6rem; border-bottom: 1px solid #8885; }
+  td { border: 0; padding-block: .1rem; }
+}
 """
 
 _WEBSOCKET = """
@@ -72,7 +80,7 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
 def _form(path: str, schema: dict[str, Any]) -> str:
     """The endpoint as a form that can be sent."""
     required = schema.get("required", ())
-    rows = "".join(_field(name, field, name in required) for name, field in schema["properties"].items())
+    rows = "".join(_field(path, name, field, name in required) for name, field in schema["properties"].items())
     return (
         f'<form method="post" action="{escape(path.lstrip("/"))}" enctype="multipart/form-data"><table>'
         f"<tr><th>field</th><th>value</th><th>meaning</th></tr>{rows}</table>"
@@ -80,8 +88,9 @@ def _form(path: str, schema: dict[str, Any]) -> str:
     )
 
 
-def _field(name: str, field: dict[str, Any], required: bool) -> str:
-    attributes = f'id="{escape(name)}" name="{escape(name)}"{" required" if required else ""}'
+def _field(path: str, name: str, field: dict[str, Any], required: bool) -> str:
+    key = escape(f"{path}#{name}")  # several forms have fields of one name
+    attributes = f'id="{key}" name="{escape(name)}"{" required" if required else ""}'
     choices = field.get("enum") or (["false", "true"] if field.get("type") == "boolean" else None)
     if field.get("format") == "binary":
         control = f'<input type="file" {attributes}>'
@@ -92,5 +101,5 @@ def _field(name: str, field: dict[str, Any], required: bool) -> str:
         default = field.get("default", "")
         shown = ", ".join(map(str, default)) if isinstance(default, list) else str(default)
         control = f'<input {attributes} value="{escape(shown)}">'
-    label = f'<label for="{escape(name)}"><code>{escape(name)}</code></label>'
+    label = f'<label for="{key}"><code>{escape(name)}</code></label>'
     return f"<tr><td>{label}</td><td>{control}</td><td>{escape(field.get('description', ''))}</td></tr>"
