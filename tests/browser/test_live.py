@@ -45,6 +45,29 @@ def test_mouth_moves_while_speech_plays_and_rests_after(live: Page) -> None:
     assert speaking > 1
 
 
+def test_layout_stays_while_the_state_changes(live: Page, portrait: Path) -> None:
+    """On a telephone: what is below the buttons is where it was, and the level is red only while it is listened to."""
+    live.set_viewport_size({"width": 390, "height": 844})
+    live.set_input_files("#live-picture-file", portrait)
+    expect(live.locator("#live-face-about")).to_contain_text("phone photo.jpg", timeout=PATIENCE_MS)
+    boxes = [live.locator(button).bounding_box() for button in ("#live-picture-file + label", "#face-remove")]
+    assert len({box and box["y"] for box in boxes}) == 1, "Remove is beside the other button"
+    idle = level_colour(live)
+    below = live.evaluate("document.querySelector('#live-talk').offsetTop")
+    start(live)
+    assert live.evaluate("document.querySelector('#live-talk').offsetTop") == below
+    assert level_colour(live) == idle
+    live.locator("#talk").hover()
+    live.mouse.down()
+    assert level_colour(live) != idle
+    live.mouse.up()
+    assert level_colour(live) == idle
+
+
+def level_colour(page: Page) -> str:
+    return str(page.locator("#live-wave").evaluate("path => getComputedStyle(path).fill"))
+
+
 def test_interrupt_is_seen_at_once(live: Page) -> None:
     """The least of some attempts: what the view and the stream need, whatever else the machine does."""
     start(live)

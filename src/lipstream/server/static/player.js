@@ -71,7 +71,7 @@ export class Player {
   #show() {
     const at = Math.min(this.#audio.currentTime, this.#seconds);
     const part = this.#seconds > 0 ? at / this.#seconds : 0;
-    const length = clock(Math.round(this.#seconds));
+    const length = clock(this.#seconds); // whole seconds that have passed, as browsers show it under videos
     const playing = !this.#audio.paused;
     this.#box.classList.toggle("playing", playing);
     this.#button.setAttribute("aria-label", playing ? "Pause" : "Listen");
