@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, FilePayload, Page, Route, WebSocketRoute, expect
 
+from lipstream.errors import AudioError, ImageError
+from lipstream.media.audio import open_recording
+from lipstream.media.image import decode_picture
 from tests.browser.steps import PATIENCE_MS, assert_plays, choose, make_it_speak
 from tests.live_server import LiveServer, wait_until
 
@@ -44,29 +47,62 @@ def test_picture_without_a_face(page: Page, short_speech: Path, tmp_path: Path) 
     make_it_speak(page)
 
 
+def of_no_use(name: str = "notes.txt", kind: str = "text/plain", content: bytes = b"Hello, world!\n") -> FilePayload:
+    return FilePayload(name=name, mimeType=kind, buffer=content)
+
+
 def test_text_as_speech(page: Page) -> None:
-    page.set_input_files(
-        "#speech-file", FilePayload(name="notes.txt", mimeType="text/plain", buffer=b"Hello, world!\n")
-    )
-    expect(page.locator("#speech-about")).to_contain_text("Your browser cannot play it")
-    page.locator("#go").click()
-    expect(page.locator("#speech-error")).to_contain_text("This is not a recording", timeout=PATIENCE_MS)
+    page.set_input_files("#speech-file", of_no_use())
+    with pytest.raises(AudioError) as refused:
+        open_recording(b"Hello, world!\n", max_seconds=60.0)
+    expect(page.locator("#speech-error")).to_have_text(f"This is not a recording: notes.txt{refused.value.message}")
     expect(page.locator("#speech-file")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#speech-about")).to_contain_text("Sample sentence")
 
 
-def test_text_as_picture(page: Page) -> None:
-    page.set_input_files(
-        "#picture-file", FilePayload(name="notes.txt", mimeType="text/plain", buffer=b"Hello, world!\n")
-    )
-    expect(page.locator("#stage-empty")).to_be_visible()
+@pytest.mark.parametrize(("name", "kind"), [("notes.txt", "text/plain"), ("notes", ""), ("me.jpg", "image/jpeg")])
+def test_text_as_picture(page: Page, name: str, kind: str) -> None:
+    """It is refused as soon as it is chosen, in the server's words, and the picture before stays."""
+    page.set_input_files("#picture-file", of_no_use(name, kind))
+    with pytest.raises(ImageError) as refused:
+        decode_picture(b"Hello, world!\n", max_pixels=1_000_000)
+    expect(page.locator("#picture-error")).to_have_text(f"This is not a picture: {name}{refused.value.message}")
+    expect(page.locator("#picture-file")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#picture-about")).to_contain_text("Sample: astronaut")
+    expect(page.locator("#portrait")).to_be_visible()
+    make_it_speak(page)
+    expect(page.locator("#picture-error")).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("file", "region", "words"),
+    [
+        (of_no_use("me.heic", "image/heic", b"\0\0\0\x18ftypheic"), "#picture-error", "HEIC photos cannot be read."),
+        (of_no_use("me.jpg", "image/jpeg", b""), "#picture-error", "The file is empty."),
+        (of_no_use("me.svg", "image/svg+xml", b"<svg/>"), "#picture-error", "The picture could not be read."),
+        (of_no_use("voice.wav", "audio/wav"), "#picture-error", "The picture could not be read."),
+        (of_no_use("voice.wav", "audio/wav", b""), "#speech-error", "The recording is empty: voice.wav"),
+        (of_no_use("me.png", "image/png"), "#speech-error", "The recording could not be read."),
+    ],
+)
+def test_what_cannot_be_used_is_refused_when_chosen(page: Page, file: FilePayload, region: str, words: str) -> None:
+    page.set_input_files(region.replace("error", "file"), file)
+    expect(page.locator(region)).to_contain_text(words)
+
+
+def test_a_damaged_picture_is_the_servers_to_judge(page: Page) -> None:
+    page.set_input_files("#picture-file", of_no_use("me.jpg", "image/jpeg", b"\xff\xd8\xff\xe0 and no more"))
+    expect(page.locator("#stage-empty")).to_have_text("Your browser cannot show this file")
     page.locator("#go").click()
-    expect(page.locator("#picture-error")).to_contain_text("This is not a picture", timeout=PATIENCE_MS)
+    expect(page.locator("#picture-error")).to_contain_text("The picture is incomplete", timeout=PATIENCE_MS)
 
 
 def test_without_samples_the_page_asks(context: BrowserContext, server: LiveServer) -> None:
     page = context.new_page()
     page.route("**/sample/*", lambda route: route.abort())
     page.goto(server.url("/"))
+    page.set_input_files("#picture-file", of_no_use())
+    expect(page.locator("#picture-error")).to_contain_text("This is not a picture")
     expect(page.locator("#stage-empty")).to_have_text("No picture yet")
     page.locator("#go").click()
     expect(page.locator("#picture-error")).to_contain_text("Choose one first")

@@ -2,7 +2,7 @@
 // view is live.js.
 
 import { announce, byId, showError } from "./dom.js";
-import { acceptFiles } from "./drop.js";
+import { acceptFiles, unknownWords } from "./drop.js";
 import { brokenLimit, fetchLimits } from "./limits.js";
 import { LipsyncClient, LipsyncError } from "./lipsync.js";
 import { LiveView } from "./live.js";
@@ -128,7 +128,7 @@ acceptFiles(
   {
     picture: (file) => picture.choose(file),
     speech: (file) => speech.choose(file),
-    unknown: (file) => showError(byId("make-error"), null, "Picture or speech?", `${file.name} could be either. Drop it on the part it is meant for.`),
+    unknown: (file) => showError(byId("make-error"), null, ...unknownWords(file)),
   },
   () => running !== null || speech.recording || byId("view-clip").hidden,
 );

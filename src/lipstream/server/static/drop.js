@@ -1,6 +1,7 @@
 // Files dropped anywhere on the page or pasted into it, handed to the part they belong to.
 
 import { isClip } from "./clip.js";
+import { isDocument } from "./kinds.js";
 
 /**
  * @param {{picture: HTMLElement, speech: HTMLElement}} parts  of the page
@@ -57,4 +58,10 @@ function kindOf(file, part) {
   if (file.type.startsWith("image/")) return "picture";
   if (file.type.startsWith("audio/")) return "speech";
   return part ?? (isClip(file) ? "speech" : "unknown");
+}
+
+/** The title and the words for a file that nobody took. */
+export function unknownWords(file) {
+  if (isDocument(file)) return ["Neither picture nor recording", `${file.name} is a document. Choose a picture or a clip, and a recording of somebody speaking.`];
+  return ["Picture or speech?", `${file.name} could be either. Drop it on the part it is meant for.`];
 }

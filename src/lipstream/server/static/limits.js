@@ -25,8 +25,6 @@ export async function fetchLimits(page) {
  */
 export function brokenLimit(limits, { portrait, pixels, clipSeconds, audio, seconds }) {
   const [kind, advice] = isClip(portrait) ? ["video", "make it shorter"] : ["image", "save it as JPEG"];
-  if (portrait.size === 0) return { code: kind === "video" ? "not_a_video" : "not_an_image", message: "The file is empty. Choose another one." };
-  if (audio.size === 0) return { code: "audio_empty", message: "The file is empty. Choose another one." };
   if (!limits) return null;
   const { [`max_${kind}_bytes`]: mostBytes, [`max_${kind}_pixels`]: mostPixels } = limits;
   if (portrait.size > mostBytes) {

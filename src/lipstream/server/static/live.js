@@ -1,7 +1,7 @@
 // The live view: a face, a session of /ws/stream, and everything that can be said to it.
 
 import { announce, byId, showError } from "./dom.js";
-import { acceptFiles } from "./drop.js";
+import { acceptFiles, unknownWords } from "./drop.js";
 import { Faces } from "./live-faces.js";
 import { Talk } from "./live-talk.js";
 import { LipstreamError, LipstreamPlayer } from "./lipstream.js";
@@ -114,7 +114,7 @@ export class LiveView {
       {
         picture: (file) => this.#addFace(file),
         speech: (file) => this.#send(file),
-        unknown: (file) => showError(byId("live-error"), null, "Picture or speech?", `${file.name} could be either. Drop it on the part it is meant for.`),
+        unknown: (file) => showError(byId("live-error"), null, ...unknownWords(file)),
       },
       () => byId("view-live").hidden,
     );
@@ -153,7 +153,7 @@ export class LiveView {
   }
 
   #addFace(file) {
-    this.#watch(this.#faces.add(file));
+    this.#watch(this.#faces.add(file), file);
   }
 
   async #send(file) {
@@ -227,22 +227,23 @@ export class LiveView {
   }
 
   /** Shows what goes wrong with something that was begun here. */
-  async #watch(action) {
+  async #watch(action, file) {
     this.#clearErrors();
     try {
       await action;
     } catch (error) {
-      this.#fail(error);
+      this.#fail(error, file);
     }
   }
 
-  #fail(error) {
+  /** A face that is refused is named: another one is shown above the words. */
+  #fail(error, file) {
     if (error.code === undefined) {
       showError(byId("live-error"), null, "The page itself made a mistake", "Reload it and try again.");
       throw error;
     }
     const { place, title } = describeError(error.code, "The conversation ended");
-    if (place === "picture") showError(byId("live-face-error"), byId("live-picture-file"), title, error.message);
+    if (place === "picture") showError(byId("live-face-error"), byId("live-picture-file"), file ? `${title}: ${file.name}` : title, error.message);
     else if (place === "speech") showError(byId("live-talk-error"), byId("live-speech-file"), title, error.message);
     else showError(byId("live-error"), null, title, error.message);
   }

@@ -3,6 +3,7 @@
 
 import { firstFrame, isClip } from "./clip.js";
 import { announce, byId, showError } from "./dom.js";
+import { pictureRefusal, refusalWords } from "./kinds.js";
 import { duration, size } from "./words.js";
 
 export class PictureField {
@@ -40,7 +41,9 @@ export class PictureField {
     else this.choose(sample);
   }
 
+  /** What is certainly no portrait is refused, and what was chosen before stays. */
   async choose(file) {
+    const before = this.file;
     this.file = file;
     this.pixels = this.seconds = 0;
     this.fail();
@@ -58,7 +61,9 @@ export class PictureField {
     this.#image.src = url;
     this.#image.alt = `Your portrait: ${file.name}`;
     const shown = await this.#image.decode().then(() => true, () => false);
+    const refusal = await pictureRefusal(file, shown);
     if (url !== this.#url) return;
+    if (refusal) return this.#refuse(refusalWords(refusal, file), before);
     this.#image.hidden = !shown;
     byId("stage-empty").hidden = shown;
     byId("stage-empty").textContent = "Your browser cannot show this file";
@@ -69,6 +74,17 @@ export class PictureField {
     if (shown) facts.unshift(`${this.#image.naturalWidth} × ${this.#image.naturalHeight}`);
     byId("picture-about").textContent = `${title} · ${facts.join(", ")}`;
     if (file !== this.#sample) announce(`${clip ? "Clip" : "Picture"} chosen: ${file.name}`);
+  }
+
+  async #refuse(words, before) {
+    if (before) await this.choose(before);
+    else {
+      this.file = null;
+      this.#image.hidden = true;
+      byId("picture-sample").hidden = !this.#sample;
+      this.#onChange();
+    }
+    if (this.file === before) this.fail(...words);
   }
 
   /** Shows an error next to the picture and goes there; without words it clears the error. */

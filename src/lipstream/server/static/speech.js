@@ -1,6 +1,7 @@
 // The speech: a file, a recording made here, or the sample; it can be listened to before it is sent.
 
 import { announce, byId, showError } from "./dom.js";
+import { refusalWords, speechRefusal } from "./kinds.js";
 import { MicrophoneError } from "./microphone.js";
 import { Player } from "./player.js";
 import { Recording } from "./recorder.js";
@@ -52,9 +53,12 @@ export class SpeechField {
     else this.choose(sample);
   }
 
-  choose(file) {
+  /** What is certainly no recording is refused, and what was chosen before stays. */
+  async choose(file) {
+    const refusal = speechRefusal(file);
+    if (refusal) return this.fail(...refusalWords(refusal, file));
     byId("record-words").textContent = "Record";
-    return this.#take(file, file === this.#sample ? "Sample sentence, a synthetic voice" : file.name);
+    await this.#take(file, file === this.#sample ? "Sample sentence, a synthetic voice" : file.name);
   }
 
   async #take(file, title) {
