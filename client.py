@@ -107,6 +107,8 @@ def existing_file(name: str) -> Path:
     path = Path(name)
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {name}")
+    if not path.stat().st_size:
+        raise argparse.ArgumentTypeError(f"{name} is empty")
     return path
 
 

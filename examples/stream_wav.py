@@ -25,27 +25,39 @@ IDLE_SECONDS = 1.0
 async def main() -> int:
     """Run the example; gives the exit code."""
     options = parse_arguments()
-    with wave.open(str(options.audio)) as file:
-        if file.getsampwidth() != 2 or file.getnchannels() > 2:
-            print("This example reads WAV files with 16 bits and one or two channels.", file=sys.stderr)
-            return 2
-        rate, channels = file.getframerate(), file.getnchannels()
-        pcm = file.readframes(file.getnframes())
     try:
-        async with connect(
-            options.url, image=options.portrait.read_bytes(), sample_rate=rate, channels=channels
-        ) as session:
+        portrait = options.portrait.read_bytes()
+        pcm, rate, channels = read_wav(options.audio)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        async with connect(options.url, image=portrait, sample_rate=rate, channels=channels) as session:
             print(f"Ready: {session.ready['width']}×{session.ready['height']}, {session.ready['mime']}")
             speaking = asyncio.create_task(speak(session, pcm, rate * channels * 2, options.interrupt_after))
             try:
                 options.output.write_bytes(await watch(session))
             finally:
                 speaking.cancel()
-    except (LipstreamError, OSError) as error:
-        print(f"{error}", file=sys.stderr)
+    except LipstreamError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error}. Is the server running (make run) at {options.url}?", file=sys.stderr)
         return 1
     print(f"Saved {options.output}")
     return 0
+
+
+def read_wav(path: Path) -> tuple[bytes, int, int]:
+    """PCM, samples per second and channels. Raises :class:`ValueError` for what this example does not read."""
+    try:
+        with wave.open(str(path)) as file:
+            if file.getsampwidth() == 2 and file.getnchannels() <= 2:
+                return file.readframes(file.getnframes()), file.getframerate(), file.getnchannels()
+    except (wave.Error, EOFError):
+        pass
+    raise ValueError(f"{path}: this example reads WAV files with 16 bits and one or two channels.")
 
 
 async def speak(session: StreamSession, pcm: bytes, bytes_per_second: int, interrupt_after: float | None) -> None:

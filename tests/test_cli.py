@@ -74,6 +74,17 @@ def test_mistakes_are_named_and_have_an_exit_code(
     assert "frames" not in done.stderr, "a bar that has nothing to show"
 
 
+@pytest.mark.parametrize("empty", ["portrait", "speech"])
+def test_empty_files_are_called_so(empty: str, sample_portrait: Path, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.touch()
+    done = lipstream(
+        "render", nothing if empty == "portrait" else sample_portrait, nothing if empty == "speech" else SPEECH
+    )
+    assert done.returncode == 3
+    assert "file is empty." in done.stderr
+
+
 def test_a_disk_that_is_full_is_named(sample_portrait: Path, short_speech: Path) -> None:
     done = lipstream("render", sample_portrait, short_speech, "-o", "/dev/full")
     assert done.returncode == 1

@@ -39,6 +39,15 @@ def example(server: LiveServer, portrait_file: Path, *arguments: str) -> subproc
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_the_example_names_what_it_cannot_read(portrait_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    command = [sys.executable, str(ROOT / "examples" / "stream_wav.py"), str(portrait_file), str(tmp_path / "text.wav")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "text.wav: this example reads WAV files" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def length(path: Path) -> float:
     """Of the video, seconds."""
     with av.open(str(path)) as file:

@@ -593,7 +593,17 @@ def test_page_and_sample(server: LiveServer) -> None:
     speech = httpx.get(server.url("/sample/speech"))
     assert speech.headers["content-type"] == "audio/wav"
     assert speech.content[:4] == b"RIFF"
-    assert server.get("/nothing/here")[0] == 404
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing/here"), ("GET", "/v1/lipsync"), ("POST", "/")])
+def test_what_is_not_there_is_said_in_words(server: LiveServer, method: str, path: str) -> None:
+    answer = httpx.request(method, server.url(path))
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "status": "error",
+        "code": "not_found",
+        "message": f"Nothing answers {method} {path}. /docs lists what does; / is the page.",
+    }
 
 
 def listens(port: int) -> bool:

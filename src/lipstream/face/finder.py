@@ -69,11 +69,12 @@ class FaceFinder:
         if not faces:
             return self.largest(picture)
         if not 0 <= index < len(faces):
-            there = "is 1 face" if len(faces) == 1 else f"are {len(faces)} faces"
             raise FaceError(
                 "face_index_out_of_range",
-                f"There {there} in this picture, so face_index is from 0 (the leftmost) to {len(faces) - 1}, "
-                f"not {index}. Leave it out for the largest.",
+                f"There is 1 face in this picture, so face_index can only be 0, not {index}. Leave it out."
+                if len(faces) == 1
+                else f"There are {len(faces)} faces in this picture, so face_index is from 0 (the leftmost) to "
+                f"{len(faces) - 1}, not {index}. Leave it out for the largest.",
             )
         face = faces[index]
         if onto is None:

@@ -144,6 +144,8 @@ def not_audio() -> AudioError:
 
 
 def _open(data: bytes) -> InputContainer:
+    if not data:
+        raise AudioError("not_audio", f"The recording's file is empty. Send an undamaged {_KINDS}.")
     if claims_too_much(data):
         raise not_audio()
     try:

@@ -71,6 +71,8 @@ def looks_like_picture(data: bytes) -> bool:
 
 def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """Read the header only. Unlike ``Image.open``, which has a limit of its own, this leaves that to the caller."""
+    if not data:
+        raise ImageError("not_an_image", f"The picture's file is empty. Send a {_KINDS} file.")
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
         raise ImageError("not_an_image", f"HEIC photos cannot be read. Save the picture as {_KINDS} and send that.")
     Image.init()

@@ -197,6 +197,8 @@ def _likely(rate: Fraction) -> Fraction:
 
 
 def _open(data: bytes) -> InputContainer:
+    if not data:
+        raise VideoError("not_a_video", f"The video's file is empty. Send an undamaged {_KINDS} file.")
     if claims_too_much(data):
         raise not_a_video()
     try:

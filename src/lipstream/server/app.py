@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 from lipstream.config import Settings
-from lipstream.errors import LipstreamError
+from lipstream.errors import LipstreamError, RequestError
 from lipstream.server.avatars import avatar_routes
 from lipstream.server.lipsync_ws import lipsync_routes
 from lipstream.server.pages import add_pages, sample_routes
@@ -49,6 +52,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @app.exception_handler(LipstreamError)
     async def in_words(_: Request, error: LipstreamError) -> Response:
         return error_response(error)
+
+    @app.exception_handler(HTTPException)
+    async def nothing_there(request: Request, error: HTTPException) -> Response:
+        if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+            return await http_exception_handler(request, error)
+        asked = f"{request.method} {request.url.path}"
+        return error_response(
+            RequestError("not_found", f"Nothing answers {asked}. /docs lists what does; / is the page.")
+        )
 
     for router in (
         lipsync_routes(service),

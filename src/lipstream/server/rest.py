@@ -69,6 +69,7 @@ STATUS = {
     "not_audio": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "no_audio_stream": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "engine_unavailable": HTTPStatus.NOT_IMPLEMENTED,
+    "not_found": HTTPStatus.NOT_FOUND,
     "avatar_unknown": HTTPStatus.NOT_FOUND,
     "server_busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
