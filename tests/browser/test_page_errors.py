@@ -51,11 +51,12 @@ def of_no_use(name: str = "notes.txt", kind: str = "text/plain", content: bytes 
     return FilePayload(name=name, mimeType=kind, buffer=content)
 
 
-def test_text_as_speech(page: Page) -> None:
-    page.set_input_files("#speech-file", of_no_use())
+@pytest.mark.parametrize(("name", "kind"), [("notes.txt", "text/plain"), ("notes", ""), ("voice.wav", "audio/wav")])
+def test_text_as_speech(page: Page, name: str, kind: str) -> None:
+    page.set_input_files("#speech-file", of_no_use(name, kind))
     with pytest.raises(AudioError) as refused:
         open_recording(b"Hello, world!\n", max_seconds=60.0)
-    expect(page.locator("#speech-error")).to_have_text(f"This is not a recording: notes.txt{refused.value.message}")
+    expect(page.locator("#speech-error")).to_have_text(f"This is not a recording: {name}{refused.value.message}")
     expect(page.locator("#speech-file")).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#speech-about")).to_contain_text("Sample sentence")
 

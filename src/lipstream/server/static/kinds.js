@@ -38,9 +38,9 @@ export async function pictureRefusal(file, shown) {
 }
 
 /** Why a file cannot be a recording, or null. @param {File} file */
-export function speechRefusal(file) {
+export async function speechRefusal(file) {
   if (file.size === 0) return { code: "audio_empty", message: EMPTY };
-  return file.type.startsWith("image/") || isDocument(file) ? NO_RECORDING : null;
+  return file.type.startsWith("image/") || isDocument(file) || (await isText(file)) ? NO_RECORDING : null;
 }
 
 /** The title and the words for a refused file; it is named, because another one stays chosen. */
@@ -48,7 +48,7 @@ export function refusalWords({ code, message }, file) {
   return [`${describeError(code).title}: ${file.name}`, message];
 }
 
-/** Text that was given a picture's name, such as the page that a site shows instead of the picture. */
+/** Text, whatever its name, such as the page that a site shows instead of a picture. */
 async function isText(file) {
   const beginning = await file.slice(0, BEGINNING_BYTES).arrayBuffer();
   try {

@@ -70,7 +70,7 @@ export class PictureField {
     const title = file === this.#sample ? "Sample: astronaut Eileen Collins, photographed by NASA (public domain)" : file.name;
     if (shown) this.pixels = this.#image.naturalWidth * this.#image.naturalHeight;
     const facts = [size(file.size)];
-    if (clip) facts.unshift(duration(clip.seconds));
+    if (clip?.seconds >= 0.1) facts.unshift(duration(clip.seconds)); // less is a file whose times say nothing
     if (shown) facts.unshift(`${this.#image.naturalWidth} × ${this.#image.naturalHeight}`);
     byId("picture-about").textContent = `${title} · ${facts.join(", ")}`;
     if (file !== this.#sample) announce(`${clip ? "Clip" : "Picture"} chosen: ${file.name}`);

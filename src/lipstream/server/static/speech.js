@@ -19,6 +19,7 @@ export class SpeechField {
   /** Its length; 0 if the browser cannot tell. */
   seconds = 0;
   #sample = null;
+  #wanted = null;
   #recording = null;
   #recorded = 0;
   #player = new Player();
@@ -55,7 +56,9 @@ export class SpeechField {
 
   /** What is certainly no recording is refused, and what was chosen before stays. */
   async choose(file) {
-    const refusal = speechRefusal(file);
+    this.#wanted = file;
+    const refusal = file === this.#sample ? null : await speechRefusal(file);
+    if (this.#wanted !== file) return;
     if (refusal) return this.fail(...refusalWords(refusal, file));
     byId("record-words").textContent = "Record";
     await this.#take(file, file === this.#sample ? "Sample sentence, a synthetic voice" : file.name);
