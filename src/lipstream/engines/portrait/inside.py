@@ -54,7 +54,7 @@ class Inside:
 
     def upper_teeth(self, part: Part, sway: tuple[float, float]) -> Pixels:
         """Where the upper teeth are in a part of the block, behind lips or not, 0…255."""
-        return pixels(cv2.bitwise_not(shifted(self._rig.interior.upper.clear, part, *self._of_skull(sway))))
+        return pixels(cv2.bitwise_not(self._moved(self._rig.interior.upper.clear, part, *self._of_skull(sway))))
 
     def _sheets(self, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
         """Teeth, tongue and darkness behind the lips, in full light."""
@@ -62,13 +62,26 @@ class Inside:
         skull_x, skull_y = self._of_skull(sway)
         opened_x, opened_y = (float(d) for d in pose.weights @ self._rig.jaw)
         jaw_x, jaw_y = skull_x + opened_x, skull_y + opened_y
-        inside = shifted(interior.floor, part, jaw_x, jaw_y)
-        inside = _covered(inside, interior.lower, part, jaw_x, jaw_y)
+        inside = self._moved(interior.floor, part, jaw_x, jaw_y)
+        inside = self._covered(inside, interior.lower, part, jaw_x, jaw_y)
         if pose.tongue > 0:
             hidden = jaw_y + TONGUE_HIDDEN * self._rig.scale
             up = skull_y + (interior.upper_edge - TONGUE_UP) * self._rig.scale
-            inside = _covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
-        return _covered(inside, interior.upper, part, skull_x, skull_y)
+            inside = self._covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
+        return self._covered(inside, interior.upper, part, skull_x, skull_y)
+
+    def _covered(self, behind: Pixels, sheet: Sheet, part: Part, dx: float, dy: float) -> Pixels:
+        """``behind``, a part of the block, with a sheet before it that was moved by (dx, dy) pixels."""
+        through = masked(behind, self._moved(sheet.clear, part, dx, dy))
+        return pixels(cv2.add(through, self._moved(sheet.colour, part, dx, dy)))
+
+    def _moved(self, samples: Pixels, part: Part, dx: float, dy: float) -> Pixels:
+        """A part of the block, from samples that were moved by (dx, dy) pixels; beyond their edges as at the edge."""
+        x, y, width, height = part
+        per_pixel = self._rig.interior.supersampling
+        there = np.array([[per_pixel, 0, per_pixel * (x - dx)], [0, per_pixel, per_pixel * (y - dy)]], np.float64)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return pixels(cv2.warpAffine(samples, there, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
     def _of_skull(self, sway: tuple[float, float]) -> tuple[float, float]:
         """Where the interior's sheets stand in the block, pixels."""
@@ -118,12 +131,6 @@ def shifted(image: Pixels, part: Part, dx: float, dy: float) -> Pixels:
     x, y, width, height = part
     centre = (x + (width - 1) / 2 - dx, y + (height - 1) / 2 - dy)
     return pixels(cv2.getRectSubPix(image, (width, height), centre))
-
-
-def _covered(behind: Pixels, sheet: Sheet, part: Part, dx: float, dy: float) -> Pixels:
-    """``behind``, a part of the block, with a sheet before it that was moved by (dx, dy) pixels."""
-    through = masked(behind, shifted(sheet.clear, part, dx, dy))
-    return pixels(cv2.add(through, shifted(sheet.colour, part, dx, dy)))
 
 
 def masked(image: Pixels, mask: Pixels) -> Pixels:

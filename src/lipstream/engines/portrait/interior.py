@@ -21,7 +21,7 @@ from lipstream.engines.portrait.lips import LipLine
 from lipstream.engines.portrait.own_teeth import find_own_teeth
 from lipstream.engines.portrait.texture import Texture
 from lipstream.engines.portrait.tongue import raised_tongue, resting_tongue
-from lipstream.engines.portrait.warp import Floats, Lattice, smoothstep
+from lipstream.engines.portrait.warp import Floats, Lattice, smoothstep, supersample
 from lipstream.face.pose import Pose
 
 TEETH_SHARE = 0.9
@@ -63,9 +63,9 @@ class Sheet:
     """Something that covers a part of what is behind it, at rest."""
 
     colour: Pixels
-    """(height, width, 3) BGR, premultiplied by its coverage."""
+    """(height, width, 3) samples of BGR, premultiplied by its coverage."""
     clear: Pixels
-    """(height, width), 255 where it lets through."""
+    """(height, width) samples, 255 where it lets through."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Interior:
     y: int
     """Top edge of the sheets in the mouth block, pixels."""
     floor: Pixels
-    """(height, width, 3) floor of the mouth and resting tongue, opaque; moves with the jaw."""
+    """(height, width, 3) samples of the floor of the mouth and the resting tongue, opaque; moves with the jaw."""
     tongue: Sheet
     """Raised tongue, its tip at the line of closed lips."""
     lower: Sheet
@@ -85,7 +85,11 @@ class Interior:
     upper: Sheet
     """Upper teeth and gum; stand still."""
     grain: Pixels
-    """(height, width, 3) what the portrait's own grain adds, 128 = nothing; stands still. Its own teeth have theirs."""
+    """(height, width, 3) pixels, what the portrait's own grain adds, 128 = nothing; stands still. Its own teeth have
+    theirs."""
+    supersampling: int
+    """Samples per pixel of the sheets and the floor, as the lips around them have: moved by half a pixel, fine teeth
+    would lose half of their sharpness and have it back at the next, and so flicker on a swaying head."""
     full_gap: float
     """Distance between the lips, IOD, that lets the full light in."""
     upper_edge: float
@@ -107,11 +111,12 @@ def paint_interior(
     pose: Pose,
     block: Lattice,
     texture: Texture,
+    supersampling: int,
 ) -> Interior:
     """Paint the mouth of one portrait.
 
     ``photo`` is the mouth in the picture, ``rest`` (n, 2) the line of the closed lips, ``texture`` what the
-    portrait's sharpness and grain are.
+    portrait's sharpness and grain are, ``supersampling`` how many samples per pixel the sheets are to have.
     """
     area = _area(rest, frame, block)
     u, v = _mouth_axes(rest, frame, area)
@@ -148,11 +153,12 @@ def paint_interior(
     return Interior(
         area.x - block.x,
         area.y - block.y,
-        encoded(palette.tinted(floor[..., :3])),
-        _sheet(raised, palette),
-        _sheet(lower, palette),
-        _sheet(upper, palette),
+        supersample(encoded(palette.tinted(floor[..., :3])), supersampling),
+        _sheet(raised, palette, supersampling),
+        _sheet(lower, palette, supersampling),
+        _sheet(upper, palette, supersampling),
         _grain(texture, upper if own is not None and own.layer is not None else None, palette, area),
+        supersampling,
         full_gap=FULL_GAP + trust * (max(shown, LEAST_FULL_GAP) - FULL_GAP),
         upper_edge=edge,
         own_teeth=own is not None and own.layer is not None,
@@ -218,9 +224,10 @@ def _grain(texture: Texture, own: Floats | None, palette: Palette, area: Lattice
     return np.asarray(np.round(np.clip(128 + palette.tinted(grain), 0, 255)), np.uint8)
 
 
-def _sheet(layer: Floats, palette: Palette) -> Sheet:
+def _sheet(layer: Floats, palette: Palette, supersampling: int) -> Sheet:
     """Gamma-encode a linear premultiplied layer."""
     coverage = layer[..., 3:]
     straight = palette.tinted(layer[..., :3] / np.maximum(coverage, np.float32(1e-3)))
     colour = np.round(encoded(straight) * coverage).astype(np.uint8)
-    return Sheet(colour, np.round((1 - coverage[..., 0]) * 255).astype(np.uint8))
+    clear = np.round((1 - coverage[..., 0]) * 255).astype(np.uint8)
+    return Sheet(supersample(colour, supersampling), supersample(clear, supersampling))

@@ -110,7 +110,7 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
         _edges(operators, rest_line, motion),
         motion[:, [*mesh.CHIN_PAD, mesh.CHIN_TIP]].mean(axis=1).astype(np.float32),
         layers,
-        paint_interior(picture, palette, photo, rest_line, frame, face.pose, block, texture),
+        paint_interior(picture, palette, photo, rest_line, frame, face.pose, block, texture, supersampling),
         frame.scale,
         shown,
     )
