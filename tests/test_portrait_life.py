@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lipstream.avatar import Avatar, picture_digest
 from lipstream.engines.base import SPEECH_RATE, STILL, Liveliness, Patch, still
 from lipstream.engines.portrait import topology as mesh
-from lipstream.engines.portrait.easing import EASE_SECONDS, Ease, between
+from lipstream.engines.portrait.easing import EASE_SECONDS, Ease, Glow, between
 from lipstream.engines.portrait.engine import PortraitActor, PortraitEngine
 from lipstream.engines.portrait.living import LivingRenderer
 from lipstream.engines.portrait.renderer import Renderer
@@ -417,6 +417,33 @@ def poses_of(actor: PortraitActor, steps: list[Step], speech: NDArray[np.float32
 
 def widest_step(poses: list[MouthPose]) -> float:
     return max((abs(b.gap - a.gap) for a, b in pairwise(poses)), default=0.0)
+
+
+def test_light_comes_at_once_and_goes_gradually() -> None:
+    glow = Glow(FPS)
+    gaps = (0.02, 0.10, 0.03, 0.12, *[0.05] * 30)
+    lights = [glow.on(MouthPose(np.zeros(3, np.float32), gap, 0.0, 0.0)).light or 0.0 for gap in gaps]
+    assert (lights[0], lights[1], lights[3]) == (0.02, 0.10, 0.12)
+    assert 0.06 < lights[2] < 0.09
+    assert lights[3:] == sorted(lights[3:], reverse=True)
+    assert lights[-1] == pytest.approx(0.05, abs=1e-4)
+
+
+def test_light_is_forgotten_between_utterances(actor: PortraitActor, sample_speech: NDArray[np.float32]) -> None:
+    performance, drawn, picture = actor.perform(FPS), [rest(actor)], actor.rest
+
+    def note(pose: MouthPose) -> Patch:
+        drawn.append(pose)
+        return picture
+
+    performance._draw = note
+    for _ in performance.push(sample_speech[:30_000]):
+        if drawn[-1].gap > 0.12:
+            break
+    assert drawn[-1].light == drawn[-1].gap > 0.12
+    performance.clear()
+    assert len(list(performance.push(np.zeros(8_000, np.float32)))) > 5
+    assert drawn[-1].gap == drawn[-1].light == 0
 
 
 def test_easing_ends_at_its_target_and_is_monotonous() -> None:

@@ -23,6 +23,7 @@ from benchmarks.quality.pictures import (
     laplacian_variance,
     measure_pictures,
     obeyed,
+    undone_changes,
 )
 from benchmarks.quality.report import Curve, page, svg, tables, text
 from benchmarks.quality.sheets import SHAPES, shape_poses, sheet_of
@@ -179,6 +180,17 @@ def test_flicker_is_seen_only_while_the_lips_hold(watcher: Watcher, sample_speec
     assert len(everything) == len(spoken.moved) - 1
     assert len(measured) < len(everything)
     assert max(everything) > 5
+
+
+def test_what_the_next_frame_takes_back_is_undone() -> None:
+    inside = [np.ones((4, 4), bool)] * 5
+    parted = np.full((5, len(POINTS) * 3), 1.0) * opening_map()
+    opening, flashing = (
+        [np.full((4, 4), level, np.float32) for level in levels] for levels in ((0, 9, 18, 27, 36), (9, 9, 30, 12, 12))
+    )
+    assert undone_changes(opening, inside, parted) == [0, 0, 0]
+    assert undone_changes(flashing, inside, parted) == [0, 18, 0]
+    assert undone_changes(flashing, inside, 0 * parted) == []
 
 
 def test_sheet_shows_every_shape(small_actor: Actor, sample_speech: NDArray[np.float32]) -> None:

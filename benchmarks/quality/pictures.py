@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, fields
 
 import cv2
@@ -71,6 +70,10 @@ class PictureFigures:
     """Mean change of grey levels (0…255) from frame to frame between parted lips that hold."""
     interior_flicker_worst: float | None
     """The largest of those changes."""
+    interior_undone: float | None
+    """Mean change of grey levels between parted lips that the next frame takes back, whether they hold or not."""
+    interior_undone_worst: float | None
+    """The largest of those."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,7 @@ class Watcher:
 
     def inside(self, landmarks: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.bool_]:
         """(height, width) what is between the lips, without their edges."""
-        mask = np.zeros(size, np.uint8)
-        cv2.fillPoly(mask, [np.round(self._reader.inner_lips(landmarks)).astype(np.int32)], 1)
-        reach = max(1, round(_EDGE_IOD * self.actor.avatar.face.scale))
-        return np.asarray(cv2.erode(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), bool)
+        return between_lips(self._reader.inner_lips(landmarks), size, self.actor.avatar.face.scale)
 
 
 def measure_pictures(watcher: Watcher, speech: Sound) -> PictureFigures:
@@ -138,7 +138,7 @@ def measure_pictures(watcher: Watcher, speech: Sound) -> PictureFigures:
     gaps = commanded_opening(actor, speech, words)
     r, gain, shut = obeyed(gaps, spoken.opening[:words])
     after = spoken.opening[words + _SETTLED :]
-    flicker = interior_flicker(watcher, spoken)
+    flicker, undone = interior_flicker(watcher, spoken), interior_undone(watcher, spoken)
     sharp, sharp_coded = sharpness(spoken, actor, words)
     return PictureFigures(
         iod_pixels=actor.avatar.face.scale,
@@ -157,6 +157,8 @@ def measure_pictures(watcher: Watcher, speech: Sound) -> PictureFigures:
         identity_psnr_db=identity_psnr(spoken.film, still(actor, len(spoken.opening))),
         interior_flicker=float(np.mean(flicker)) if flicker else None,
         interior_flicker_worst=max(flicker, default=None),
+        interior_undone=float(np.mean(undone)) if undone else None,
+        interior_undone_worst=max(undone, default=None),
     )
 
 
@@ -235,14 +237,58 @@ def identity_psnr(spoken: Film, unmoved: Film) -> float:
 
 def interior_flicker(watcher: Watcher, spoken: Seen) -> list[float]:
     """Mean change between the lips for each pair of frames between which parted lips hold."""
-    lips = spoken.moved.reshape(len(spoken.moved), -1, 3)[:, :N_LIP]
+    return held_changes(*_insides(watcher, spoken), spoken.moved)
+
+
+def interior_undone(watcher: Watcher, spoken: Seen) -> list[float]:
+    """What of the change between parted lips the next frame takes back: a mean for each three frames."""
+    return undone_changes(*_insides(watcher, spoken), spoken.moved)
+
+
+def between_lips(outline: NDArray[np.float32], size: tuple[int, ...], scale: float) -> NDArray[np.bool_]:
+    """(height, width) what is within an ``outline`` (n, 2) of the inner lips, without their edges."""
+    mask = np.zeros(size, np.uint8)
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    reach = max(1, round(_EDGE_IOD * scale))
+    return np.asarray(cv2.erode(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), bool)
+
+
+def _insides(watcher: Watcher, spoken: Seen) -> tuple[list[NDArray[np.float32]], list[NDArray[np.bool_]]]:
+    frames = [grey(frame) for frame in spoken.film.frames()]
+    return frames, [watcher.inside(landmarks, frames[0].shape) for landmarks in spoken.landmarks]
+
+
+def held_changes(frames: list[NDArray[np.float32]], insides: list[NDArray[np.bool_]], moved: Array) -> list[float]:
+    """Mean change in what is ``insides`` of both of two ``frames``, between which parted lips hold.
+
+    ``moved`` (n, 183) is the mouth's displacement from rest, IOD; frames are (height, width) of 0…255.
+    """
+    lips = moved.reshape(len(moved), -1, 3)[:, :N_LIP]
     held = np.sqrt((np.diff(lips, axis=0) ** 2).sum(axis=2)).mean(axis=1) < HELD_IOD
-    parted = np.minimum(spoken.opening[1:], spoken.opening[:-1]) > SEEN_IOD
     changes = []
-    for number, (before, after) in enumerate(itertools.pairwise(map(grey, spoken.film.frames()))):
-        if held[number] and parted[number]:
-            inside = [watcher.inside(spoken.landmarks[one], after.shape) for one in (number, number + 1)]
-            both = inside[0] & inside[1]
-            if both.any():
-                changes.append(float(np.abs(after - before)[both].mean()))
+    for first in np.flatnonzero(held & (_parted(moved)[1:] & _parted(moved)[:-1])):
+        both = insides[first] & insides[first + 1]
+        if both.any():
+            changes.append(float(np.abs(frames[first + 1] - frames[first])[both].mean()))
     return changes
+
+
+def undone_changes(frames: list[NDArray[np.float32]], insides: list[NDArray[np.bool_]], moved: Array) -> list[float]:
+    """What of the change of each pixel the next frame takes back: mean over what is inside of three frames.
+
+    A mouth that opens or closes gets brighter or darker throughout and counts nothing; a flash counts fully. Arguments
+    are those of :func:`held_changes`.
+    """
+    parted = _parted(moved)
+    changes = []
+    for first in np.flatnonzero(parted[:-2] & parted[1:-1] & parted[2:]):
+        inside = insides[first] & insides[first + 1] & insides[first + 2]
+        if inside.any():
+            there, back = np.diff([frame[inside] for frame in frames[first : first + 3]], axis=0)
+            undone = np.where(there * back < 0, np.minimum(np.abs(there), np.abs(back)), 0)
+            changes.append(float(undone.mean()))
+    return changes
+
+
+def _parted(moved: Array) -> NDArray[np.bool_]:
+    return np.asarray(moved @ opening_map() > SEEN_IOD)

@@ -1,7 +1,9 @@
-"""From one mouth to another without a jump: where speech begins, ends, stops short or goes on."""
+"""From one mouth to another without a jump: where speech begins, ends, stops short or goes on; and light that does not
+flash as lips nearly close for a moment."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +13,25 @@ from lipstream.engines.portrait.warp import smoothstep
 
 EASE_SECONDS = Fraction(12, 100)
 """How long the mouth takes: about what lips need to close on a word's last vowel."""
+GLOW_SECONDS = 0.10
+"""How long it takes until a narrower opening has lost all but 1/e of the light that a wider one had over it."""
+
+
+class Glow:
+    """Light between the lips: it comes at once as they part and goes gradually as they close.
+
+    Light has no memory, but teeth that turn grey in one frame and white in the next catch the eye, where lips nearly
+    close and open again. For one utterance.
+    """
+
+    def __init__(self, fps: Fraction) -> None:
+        self._kept = float(np.exp(-1 / (GLOW_SECONDS * float(fps))))
+        self._light = 0.0
+
+    def on(self, pose: MouthPose) -> MouthPose:
+        """The next pose of the utterance with the light it is shown in."""
+        self._light = max(pose.gap, pose.gap + self._kept * (self._light - pose.gap))
+        return replace(pose, light=self._light)
 
 
 class Ease:
@@ -43,4 +64,9 @@ def between(start: MouthPose, end: MouthPose, part: float) -> MouthPose:
         start.gap + share * (end.gap - start.gap),
         start.bite + share * (end.bite - start.bite),
         start.tongue + share * (end.tongue - start.tongue),
+        _light(start) + share * (_light(end) - _light(start)),
     )
+
+
+def _light(pose: MouthPose) -> float:
+    return pose.gap if pose.light is None else pose.light

@@ -1,6 +1,6 @@
 """The built-in engine: any portrait speaks, without a checkpoint and without a GPU.
 
-    speech → motion.MotionStream → style.Style → easing.Ease → renderer.Renderer → Patch
+    speech → motion.MotionStream → style.Style → easing.Glow → easing.Ease → renderer.Renderer → Patch
 
 The motion model and all that depends on the portrait are prepared once; a frame is two matrix products and two image
 warps. A portrait that is to live between its words is drawn by living.LivingRenderer instead, a clip by
@@ -21,7 +21,7 @@ from lipstream.avatar import Avatar
 from lipstream.cache import held_bytes
 from lipstream.engines.base import Liveliness, Patch, still
 from lipstream.engines.portrait.clip import ClipRenderer, ClipStage
-from lipstream.engines.portrait.easing import Ease
+from lipstream.engines.portrait.easing import Ease, Glow
 from lipstream.engines.portrait.living import Life, LivingRenderer, prepare_life
 from lipstream.engines.portrait.motion import Motion, MotionModel, MotionStream
 from lipstream.engines.portrait.phones import AcousticModel
@@ -120,6 +120,7 @@ class PortraitPerformance:
         self._fps = fps
         self._batch = batch
         self._stream = actor.model.listen(fps, batch)
+        self._glow = Glow(fps)
         self._life = life
         self._draw = _drawing(actor, fps, life)
         self._ease = Ease(MouthPose.rest(actor.rig.columns), fps)
@@ -131,17 +132,18 @@ class PortraitPerformance:
         """Hear (n,) float32 at 16 kHz; give the frames that are certain now, each drawn when it is asked for."""
         motion = self._stream.push(speech)
         first, self._heard = self._heard, self._heard + len(motion)
-        return self._frames(motion, self._stream, first)
+        return self._frames(motion, self._stream, self._glow, first)
 
     def finish(self, frames: int) -> Iterator[Patch]:
         """The audio is over: give the rest, so that there are ``frames`` in all of this utterance."""
-        rest = self._frames(self._stream.finish(frames), self._stream, self._heard)
+        rest = self._frames(self._stream.finish(frames), self._stream, self._glow, self._heard)
         self.clear()
         return rest
 
     def clear(self) -> None:
         """Forget the audio heard; what is pushed next begins another utterance."""
         self._stream = self._actor.model.listen(self._fps, self._batch)
+        self._glow = Glow(self._fps)
         self._heard = 0
 
     def idle(self) -> Patch:
@@ -150,7 +152,7 @@ class PortraitPerformance:
         self._next = (None, 0)
         return self._draw(self._ease.towards(MouthPose.rest(self._actor.rig.columns), jump=jump))
 
-    def _frames(self, motion: Motion, stream: MotionStream, first: int) -> Iterator[Patch]:
+    def _frames(self, motion: Motion, stream: MotionStream, glow: Glow, first: int) -> Iterator[Patch]:
         for frame in range(len(motion)):
             pose = self._actor.style.pose(
                 motion.coefficients[frame],
@@ -161,7 +163,7 @@ class PortraitPerformance:
             )
             jump = self._next != (stream, first + frame)
             self._next = (stream, first + frame + 1)
-            yield self._draw(self._ease.towards(pose, jump=jump))
+            yield self._draw(self._ease.towards(glow.on(pose), jump=jump))
 
 
 def _drawing(actor: PortraitActor, fps: Fraction, life: Callable[[], Liveliness]) -> Callable[[MouthPose], Patch]:

@@ -97,7 +97,8 @@ class Inside:
 
     def _light(self, pose: MouthPose) -> float:
         """Factor on gamma-encoded light for how far the lips are apart."""
-        linear = float(np.clip((max(pose.gap, 0.0) / self._rig.interior.full_gap) ** DIMMING, LEAST_LIGHT, 1.0))
+        gap = pose.gap if pose.light is None else pose.light
+        linear = float(np.clip((max(gap, 0.0) / self._rig.interior.full_gap) ** DIMMING, LEAST_LIGHT, 1.0))
         linear += pose.bite * max(0.0, BITE_LIT - linear)
         return float((FULL_LIGHT * linear) ** (1 / GAMMA))
 

@@ -68,6 +68,8 @@ class MouthPose:
     """0…1: how much the upper teeth rest on the lower lip."""
     tongue: float
     """0…1: how far the tip of the tongue is raised."""
+    light: float | None = None
+    """Distance between the lips that the light inside is that of, IOD; None: :attr:`gap`. See :class:`.easing.Glow`."""
 
     @classmethod
     def rest(cls, columns: int) -> MouthPose:
