@@ -103,7 +103,8 @@ def test_teeth_get_brighter_as_the_mouth_opens_and_darker_towards_its_corners(cl
     for gap in (0.05, 0.08, 0.12, 0.2):
         pose = mouth(gap)
         light = linear(drawn(closed, pose)) @ LUMA
-        teeth = upper_teeth(closed, pose) & (np.abs(along(closed)) < 0.4)
+        within = cv2.erode(opening(closed, pose).astype(np.uint8), np.ones((3, 1), np.uint8)) > 0  # of soft edges
+        teeth = within & upper_teeth(closed, pose) & (np.abs(along(closed)) < 0.4)
         levels.append(float(np.median(light[teeth])))
     assert levels == sorted(levels)
     assert levels[3] > 1.8 * levels[0]
@@ -217,6 +218,19 @@ def test_grain_is_the_photos_and_stands_still(colours: int, serious: Pixels, fin
     assert 0.6 * 8 < first.std() < 1.3 * 8
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.9
     assert (np.corrcoef(first[:, 0], first[:, 2])[0, 1] > 0.8) == (colours == 1)
+
+
+def test_edges_of_parted_lips_are_as_soft_as_an_enlarged_photo(smile: Rig) -> None:
+    cut = replace(smile, layers=replace(smile.layers, edge_blur=0.0))
+    details = [float(cv2.Laplacian(drawn(rig, mouth(0.15)) @ LUMA, cv2.CV_64F).var()) for rig in (smile, cut)]
+    assert details[0] < 0.8 * details[1]
+    pose = mouth(0.06)
+    soft, hard = (drawn(rig, pose) @ LUMA for rig in (smile, cut))
+    # Softer towards the lips, not towards the gap, which would seem to close.
+    within = cv2.erode(opening(cut, pose).astype(np.uint8), np.ones((3, 1), np.uint8)) > 0
+    assert within.sum() > 100
+    assert np.abs(soft - hard)[within].max() < 4
+    assert np.abs(drawn(smile, mouth()) @ LUMA - drawn(cut, mouth()) @ LUMA).max() < 3
 
 
 def test_teeth_stay_sharp_between_pixels(astronaut: Pixels, finder: FaceFinder) -> None:

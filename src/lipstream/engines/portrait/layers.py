@@ -30,8 +30,10 @@ Pixels = NDArray[np.uint8]
 
 SOFT_EDGE_IOD = 0.006
 """Standard deviation of the softened cut between the lips, inter-ocular distances; never below :data:`SOFT_EDGE_PX`. In
-soft pictures, too: cut more softly, lips that are a little apart would seem to touch."""
+soft pictures, too: cut more softly, lips a little apart would seem to touch. The rest is :attr:`Layers.edge_blur`."""
 SOFT_EDGE_PX = 0.6
+SOFTEST_EDGE_IOD = 0.014
+"""The most that edges of parted lips are softened by."""
 LIP_INSET_IOD = 0.014
 """Rim of open lips that is painted over with the lip behind it: there teeth, gum and shadow mix in."""
 FILL_BLEND_IOD = 0.03
@@ -63,6 +65,8 @@ class Layers:
     """Row of the block, in picture pixels, from which on the upper layer is clear."""
     supersampling: int
     """Samples per picture pixel."""
+    edge_blur: float
+    """Standard deviation, pixels, by which the edges of parted lips are to be softer than the cut; mostly 0."""
 
 
 def motion_fields(
@@ -137,7 +141,14 @@ def cut_layers(
         upper,
         (int(covered[-1]) if len(covered) else 0) // supersampling + 1,
         supersampling,
+        _edge_blur(blur, sigma / supersampling, frame.scale),
     )
+
+
+def _edge_blur(blur: float, sigma: float, scale: float) -> float:
+    """What a cut as soft as ``sigma`` lacks of the picture's own ``blur``, pixels; too little to be seen is nothing."""
+    lacking = float(np.sqrt(max(0.0, blur**2 - sigma**2)))
+    return min(lacking, SOFTEST_EDGE_IOD * scale) if lacking > SOFT_EDGE_PX else 0.0
 
 
 def seam_darkness(picture: Pixels, points: Points, colourful: float) -> NDArray[np.float64]:

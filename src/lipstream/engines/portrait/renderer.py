@@ -24,6 +24,11 @@ BITE_SHADOW, BITE_SHADOW_IOD = 0.45, 0.018
 BITE_SHADOW_COLOUR = np.array([0.20, 0.10, -0.25])
 """What that shadow takes more from blue, green and red; a wet lip's highlight would turn blue in it."""
 
+OUTWARDS = 1.4
+"""What is clear of a softened edge is raised to this power, which moves the edge outwards onto the lips by .4 standard
+deviations: with 1, lips a little apart would seem to touch."""
+_OUTWARDS = np.round(255 * (1 - (1 - np.arange(256) / 255) ** OUTWARDS)).astype(np.uint8)
+
 
 @dataclass(frozen=True)
 class Sway:
@@ -69,15 +74,19 @@ class Renderer:
         around = _part(edges, mouth.shape, (GUARD_IOD + BITE_REACH_IOD) * self._rig.scale)
         clear = self._see_through(_view(mouth, around), edges, around, pose, sway)
         opening = masked(clear, _view(uncovered, around))
-        x, y, width, height = cv2.boundingRect((opening > 1).astype(np.uint8))
-        if width > 1 and height > 1:
+        wider = _softened(opening, self._rig.layers.edge_blur)
+        x, y, width, height = cv2.boundingRect((wider > 1).astype(np.uint8))
+        opens = width > 1 and height > 1
+        if opens:
             within, part = (x, y, width, height), (around[0] + x, around[1] + y, width, height)
-            clear, behind = _view(clear, within), _view(mouth, part)
-            inside = masked(self._inside.draw(_view(opening, within), part, pose, sway.mouth), clear)
-            lips = masked(behind, pixels(cv2.bitwise_not(clear)))
-            behind[...] = cv2.add(lips, cv2.cvtColor(inside, cv2.COLOR_BGR2BGRA))
+            opening, wider, seen = _view(opening, within), _view(wider, within), _view(mouth, part)
+            inside = pixels(cv2.cvtColor(self._inside.draw(opening, part, pose, sway.mouth), cv2.COLOR_BGR2BGRA))
+            _blend(seen, inside, _view(clear, within))
         behind = mouth[: len(upper)]
         cv2.add(masked(behind, uncovered[: len(upper)]), upper, dst=behind)
+        if opens and self._rig.layers.edge_blur > 0:
+            more = cv2.divide(cv2.subtract(wider, opening), cv2.bitwise_not(opening), scale=255)
+            _blend(seen, inside, pixels(more))
 
     def _moved(self, source: Pixels, lattice: Lattice, nodes: Floats, part: Lattice | None = None) -> Pixels:
         """A layer over a lattice's block, or the top of it, after its motion, (height, width, 4)."""
@@ -134,6 +143,16 @@ def _part(edges: Floats, shape: tuple[int, ...], margin: float) -> Part:
     x, y = (int(value) for value in np.clip(low, 0, [width - 1, height - 1]))
     right, bottom = (int(value) for value in np.clip(high, [x + 1, y + 1], [width, height]))
     return x, y, right - x, bottom - y
+
+
+def _softened(opening: Pixels, sigma: float) -> Pixels:
+    """An opening (height, width) with softer edges, more of them on the lips than between them."""
+    return opening if sigma == 0 else pixels(cv2.LUT(cv2.GaussianBlur(opening, (0, 0), sigma), _OUTWARDS))
+
+
+def _blend(onto: Pixels, image: Pixels, weight: Pixels) -> None:
+    """Put an image over another, both (height, width, 4), with a weight of 0…255 (height, width)."""
+    onto[...] = cv2.add(masked(onto, pixels(cv2.bitwise_not(weight))), masked(image, weight))
 
 
 def _view(image: Pixels, part: Part) -> Pixels:
