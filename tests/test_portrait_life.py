@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lipstream.avatar import Avatar, picture_digest
 from lipstream.engines.base import SPEECH_RATE, STILL, Liveliness, Patch, still
 from lipstream.engines.portrait import topology as mesh
+from lipstream.engines.portrait.closed_lid import LidCurves, closed_lid
 from lipstream.engines.portrait.easing import EASE_SECONDS, Ease, Glow, between
 from lipstream.engines.portrait.engine import PortraitActor, PortraitEngine
 from lipstream.engines.portrait.living import LivingRenderer
@@ -179,6 +180,29 @@ def test_eyes_close(actor: PortraitActor, renderer: LivingRenderer, finder: Face
         near = np.s_[middle[1] - 2 : middle[1] + 3, middle[0] - 4 : middle[0] + 5]
         # Skin is lighter than iris and darker than the catchlight in it.
         assert pictures[2][near].std() < 0.8 * pictures[0][near].std()
+
+
+def test_skin_of_closed_lids_has_no_stripes_and_ends_in_a_line_of_lashes() -> None:
+    height, width = 120, 200  # 200 samples per IOD; the eye is from .2 to .8, its edge at .4
+    down, along = np.mgrid[:height, :width] / 200
+    stripes = np.where(np.arange(width) % 6 < 3, 150, 190).astype(np.uint8)
+    picture = np.repeat(np.tile(stripes, (height, 1))[..., None], 3, axis=2)
+    picture[down > 0.4] = 30
+    place = np.linspace(0.06, 0.94, 65)
+    bow = np.sin(np.pi * np.clip((place - 0.2) / 0.6, 0, 1))
+    level = np.ones(65)
+    curves = LidCurves(place, 0.2 * level, 0.4 - 0.032 * bow, 0.4 * level, bow)
+    picture[(down > 0.4) & (along > 0.5)] = 170  # lashes on one side only
+    closed, even = closed_lid(picture, along, down, curves)
+    lid, beside = np.s_[55:72, 60:140], np.s_[55:72, :20]
+    assert picture[lid].std() > 19
+    assert closed[lid].std() < 5
+    assert (even[lid] > 250).all()
+    np.testing.assert_array_equal(closed[beside], picture[beside])
+    assert (even[beside] == 0).all()
+    line = closed[80:84, 60:140].min(axis=0).max(axis=1)
+    assert (line < 115).all()
+    assert (closed[83:100, 60:95] <= 30).all()
 
 
 def test_a_blink_leaves_everything_but_the_eyes_alone(actor: PortraitActor, renderer: LivingRenderer) -> None:

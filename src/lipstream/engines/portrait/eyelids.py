@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
 from lipstream.engines.portrait import topology as mesh
+from lipstream.engines.portrait.closed_lid import LidCurves, closed_lid
 from lipstream.engines.portrait.fields import Frame, Points
 from lipstream.engines.portrait.head import Head, sampled
 from lipstream.engines.portrait.lips import smooth_path
+from lipstream.engines.portrait.texture import Texture, measure_texture
 from lipstream.engines.portrait.unblinking import must_not_blink
 from lipstream.engines.portrait.warp import Floats, Lattice, invert, resampled, smoothstep, supersample
 
@@ -70,6 +72,11 @@ class Eyelid:
     """(7, nodes * 2) displacement by :func:`lipstream.engines.portrait.head.sway_weights`, in nodes."""
     sheet: Pixels
     """(height, width, 4) samples over ``block``, BGR premultiplied by alpha."""
+    closed: Pixels
+    """The same as a closed lid looks: ``sheet`` turns into it as it closes."""
+    grain: NDArray[np.int16]
+    """(height, width, 4) pixels of ``block``: the portrait's grain where a closed lid's skin was stretched, grey levels
+    of BGR, and 0. It stands still."""
     supersampling: int
     """Samples per picture pixel."""
 
@@ -84,7 +91,7 @@ def cut_eyelids(avatar: Avatar, head: Head, frame: Frame) -> tuple[Eyelid, ...]:
     cut_off = eyes.min() < 0 or (eyes > np.array(avatar.size) - 1).any()
     if cut_off or must_not_blink(avatar.picture, landmarks, frame):
         return ()
-    lids = []
+    lids, texture = [], measure_texture(avatar.picture, landmarks, frame)
     for rows in zip(mesh.UPPER_LIDS, mesh.LOWER_LIDS, mesh.LOWER_BROWS, mesh.UPPER_BROWS, strict=True):
         eye = _Eye(*(landmarks[list(row)] for row in rows))
         if _can_close(eye, frame):
@@ -93,7 +100,7 @@ def cut_eyelids(avatar: Avatar, head: Head, frame: Frame) -> tuple[Eyelid, ...]:
             found = replace(eye, edge=edge, hair=hair)
             if _lid_light(avatar.picture, frame, found) < DARKEST_LID:
                 return ()
-            lids.append(_cut(avatar, head, frame, found))
+            lids.append(_cut(avatar, head, frame, found, texture))
     return tuple(lids)
 
 
@@ -133,16 +140,28 @@ def _lid_light(picture: Pixels, frame: Frame, eye: _Eye) -> float:
     return lightness[0] / max(lightness[1], 1.0)
 
 
-def _cut(avatar: Avatar, head: Head, frame: Frame, eye: _Eye) -> Eyelid:
+def _cut(avatar: Avatar, head: Head, frame: Frame, eye: _Eye, texture: Texture) -> Eyelid:
     block = _block(np.concatenate([eye.edge, eye.lower, eye.hair, eye.brow]), frame, head.region)
-    closing = _closing(block, frame, eye)
+    curves, shut = _curves(frame, eye)
+    closing = _closing(block, frame, curves, shut)
     picture = supersample(np.ascontiguousarray(block.block(avatar.picture)), 2)
     alpha = np.round(_sheet(block, frame, eye.edge) * 255).astype(np.uint8)
-    premultiplied = cv2.multiply(picture, cv2.merge([alpha] * 3), scale=1 / 255)
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]] / 2 + np.array([block.y, block.x])[:, None, None]
+    along, down = ((x * axis[0] + y * axis[1]) / frame.scale for axis in (frame.right, frame.down))
+    closed, even = closed_lid(picture, along, down, curves)
+    sheet, closed = (
+        np.dstack([cv2.multiply(skin, cv2.merge([alpha] * 3), scale=1 / 255), alpha]).astype(np.uint8)
+        for skin in (picture, closed)
+    )
+    identity = block.identity()
+    nodes = identity + invert(closing, identity, TURNS)
+    even = resampled(even, block, nodes, (block.x, block.y), 2, cv2.BORDER_CONSTANT)
+    grain = np.zeros((block.height, block.width, 4), np.int16)
+    grain[..., :3] = np.round(texture.grain(block.height, block.width) * (even / 255)[..., None])
     sway = sampled(head.columns.reshape(len(head.columns), *head.region.shape, 2), head.region, block.nodes())
     # Fields are in units of nodes, and the two lattices differ in theirs.
     scaled = sway.reshape(len(sway), -1) * np.float32(head.region.step / block.step)
-    return Eyelid(block, closing, scaled, np.dstack([premultiplied, alpha]).astype(np.uint8), 2)
+    return Eyelid(block, closing, scaled, sheet, closed, grain, 2)
 
 
 def _edge_near(picture: Pixels, edge: Points, frame: Frame, reach: float, *, darker_below: bool) -> Points:
@@ -185,7 +204,21 @@ def _block(points: Points, frame: Frame, region: Lattice) -> Lattice:
     return Lattice(x0, y0, max(1, x1 - x0), max(1, y1 - y0), max(1, round(frame.scale / NODES_PER_IOD)))
 
 
-def _closing(block: Lattice, frame: Frame, eye: _Eye) -> Floats:
+def _curves(frame: Frame, eye: _Eye) -> tuple[LidCurves, NDArray[np.float64]]:
+    """The lid's curves, and how far its edge moves at each of their places, IOD."""
+    scale = frame.scale
+    left, right = (float(end @ frame.right) / scale for end in eye.edge[[0, -1]])
+    place = np.linspace(left - MARGIN_IOD, right + MARGIN_IOD, CURVE)
+    bow = np.sin(np.pi * np.clip((place - left) / (right - left), 0, 1))
+    edge, lower, hair = (_curve(row, place, frame) for row in (eye.edge, eye.lower, eye.hair))
+    open_here = (place > left) & (place < right)
+    shut = _smooth(np.where(open_here, lower - edge, 0) + (OVERLAP_IOD - LASHES_IOD) * bow)
+    band = edge - BAND_IOD * bow
+    top = _smooth(np.minimum(hair + HAIRS_IOD, band - MIN_SKIN_IOD))
+    return LidCurves(place, top, band, edge, bow), shut
+
+
+def _closing(block: Lattice, frame: Frame, curves: LidCurves, shut: NDArray[np.float64]) -> Floats:
     """Forward displacement of the sheet, (rows, columns, 2) in nodes.
 
     All skin between the brow's hairs and the band of lashes is stretched alike. The opening moves like the edge above
@@ -194,15 +227,9 @@ def _closing(block: Lattice, frame: Frame, eye: _Eye) -> Floats:
     scale = frame.scale
     at = block.nodes()
     along, down = (at @ axis / scale for axis in (frame.right, frame.down))
-    left, right = (float(end @ frame.right) / scale for end in eye.edge[[0, -1]])
-    place = np.linspace(left - MARGIN_IOD, right + MARGIN_IOD, CURVE)
-    bow = np.sin(np.pi * np.clip((place - left) / (right - left), 0, 1))
-    edge, lower, hair = (_curve(row, place, frame) for row in (eye.edge, eye.lower, eye.hair))
-    open_here = (place > left) & (place < right)
-    shut = _smooth(np.where(open_here, lower - edge, 0) + (OVERLAP_IOD - LASHES_IOD) * bow)
-    band = edge - BAND_IOD * bow
-    hair = _smooth(np.minimum(hair + HAIRS_IOD, band - MIN_SKIN_IOD))
-    top, bottom, at_edge, at_brow = (np.interp(along, place, c) for c in (hair, band, shut, _smooth(shut, DRAPE)))
+    top, bottom, at_edge, at_brow = (
+        np.interp(along, curves.place, c) for c in (curves.top, curves.band, shut, _smooth(shut, DRAPE))
+    )
     part = np.clip((down - top) / (bottom - top), 0, 1)
     by = at_brow + part * (at_edge - at_brow)
     ramp = 0.08 * scale
@@ -247,6 +274,10 @@ def draw_eyelid(onto: Pixels, lid: Eyelid, sway: Floats, blink: float, identity:
     forward = (sway @ lid.sway).reshape(identity.shape) + np.float32(blink) * lid.closing
     nodes = identity + invert(forward, identity, TURNS)
     origin = (lid.block.x, lid.block.y)
-    sheet = resampled(lid.sheet, lid.block, nodes, origin, lid.supersampling, cv2.BORDER_CONSTANT)
-    uncovered = cv2.bitwise_not(cv2.extractChannel(sheet, 3))
-    cv2.add(cv2.multiply(onto, cv2.merge([uncovered] * 4), scale=1 / 255), sheet, dst=onto)
+    skin = np.asarray(cv2.addWeighted(lid.sheet, 1 - blink, lid.closed, blink, 0), np.uint8)
+    sheet = resampled(skin, lid.block, nodes, origin, lid.supersampling, cv2.BORDER_CONSTANT)
+    covered = np.asarray(cv2.extractChannel(sheet, 3), np.uint8)
+    cv2.add(cv2.multiply(onto, cv2.merge([cv2.bitwise_not(covered)] * 4), scale=1 / 255), sheet, dst=onto)
+    # The more it is stretched, the less it has of its own.
+    grain = cv2.multiply(lid.grain, cv2.merge([covered] * 4), scale=blink**2 / 255, dtype=cv2.CV_16S)
+    cv2.add(onto, grain, dst=onto, dtype=cv2.CV_8U)
