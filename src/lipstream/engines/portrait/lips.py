@@ -2,8 +2,8 @@
 
 The mesh is off by a few per cent of the inter-ocular distance around lips. Cutting the picture there would leave a
 strip of one lip on the other. So the mouth is straightened (rows across it, columns along it) and the edges are found
-as the cheapest left-to-right paths: the darkest path between closed lips, or the two borders of what shows between
-open ones.
+as the cheapest left-to-right paths: the darkest path between closed lips, from which the lower lip is looked for, or
+the two borders of what shows between open ones.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ MIN_REDNESS = 6.0
 OPEN_IOD = 0.030
 """Lips that the mesh sees this far apart in the middle third of the mouth count as open; less is a shadow between
 closed lips."""
+LIT_WITHIN_IOD, LIT = 0.06, 0.5
+"""Below the line between closed lips the lower lip is as bright as it gets within the first, and begins where the
+second of the way there is made."""
+SHADOW_IOD, LEAST_RISE = 0.028, 10.0
+"""The most that this is below the line, and the difference in CIELAB L* from which on it is fully believed."""
 MIN_LIGHTNESS = 15.0
 """In black-and-white pictures, least difference in CIELAB L* between teeth and lips for it to tell them apart."""
 
@@ -59,7 +64,7 @@ def find_lip_line(picture: NDArray[np.uint8], landmarks: Points, frame: Frame) -
         middle, apart = (upper + lower) / 2, from_corners(COLUMNS, 0.07)
         upper, lower = middle + apart * (upper - middle), middle + apart * (lower - middle)
         return LipLine(mouth.to_picture(upper), mouth.to_picture(lower), True)
-    line = mouth.to_picture(_darkest_path(mouth))
+    line = mouth.to_picture(_below_shadow(mouth, _darkest_path(mouth)))
     return LipLine(line, line, False)
 
 
@@ -195,6 +200,21 @@ def _darkest_path(mouth: _Straightened) -> NDArray[np.float64]:
     middle = (mouth.inner_upper + mouth.inner_lower) / 2
     cost = (lightness - lightness.mean(0)) / (lightness.std() + 1e-3)
     return smooth_path(cost, middle, int(REACH_IOD / ROW_IOD))
+
+
+def _below_shadow(mouth: _Straightened, path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the lower lip begins below the shadow whose darkest ``path`` is known.
+
+    The shadow is the upper lip's and goes with it: on the lower lip it would be a dark outline of the open mouth.
+    """
+    lightness = mouth.lab[..., 0].astype(np.float64)
+    rows = np.round(path).astype(np.intp) + np.arange(round(LIT_WITHIN_IOD / ROW_IOD) + 1)[:, None]
+    below = np.take_along_axis(lightness, np.clip(rows, 0, len(lightness) - 1), 0)
+    rise = below.max(axis=0) - below[0]
+    lit = (below >= below[0] + LIT * rise).argmax(axis=0)
+    shift = np.minimum(lit * np.clip(rise / LEAST_RISE, 0, 1), SHADOW_IOD / ROW_IOD)
+    shifted: NDArray[np.float64] = path + _smooth(shift) * from_corners(COLUMNS, 0.2)
+    return shifted
 
 
 def smooth_path(cost: NDArray[np.float64], expected: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
