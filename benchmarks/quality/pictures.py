@@ -27,6 +27,8 @@ HELD_IOD = 0.006
 """The lips count as held while their points move by less than this from frame to frame, IOD (mean)."""
 SEEN_IOD = 0.04
 """From this opening on there is an inside to be looked at, IOD."""
+CLEAR_IOD = 0.06
+"""From this opening on the lips' edges do not come into what the mesh takes for the inside, whichever way they move."""
 
 _SETTLED = FPS // 2  # frames after speech in which a mouth may still close
 _BOX_MARGIN = 0.12  # IOD around the lips
@@ -265,8 +267,9 @@ def held_changes(frames: list[NDArray[np.float32]], insides: list[NDArray[np.boo
     """
     lips = moved.reshape(len(moved), -1, 3)[:, :N_LIP]
     held = np.sqrt((np.diff(lips, axis=0) ** 2).sum(axis=2)).mean(axis=1) < HELD_IOD
+    parted = moved @ opening_map() > SEEN_IOD
     changes = []
-    for first in np.flatnonzero(held & (_parted(moved)[1:] & _parted(moved)[:-1])):
+    for first in np.flatnonzero(held & parted[1:] & parted[:-1]):
         both = insides[first] & insides[first + 1]
         if both.any():
             changes.append(float(np.abs(frames[first + 1] - frames[first])[both].mean()))
@@ -279,7 +282,7 @@ def undone_changes(frames: list[NDArray[np.float32]], insides: list[NDArray[np.b
     A mouth that opens or closes gets brighter or darker throughout and counts nothing; a flash counts fully. Arguments
     are those of :func:`held_changes`.
     """
-    parted = _parted(moved)
+    parted = moved @ opening_map() > CLEAR_IOD
     changes = []
     for first in np.flatnonzero(parted[:-2] & parted[1:-1] & parted[2:]):
         inside = insides[first] & insides[first + 1] & insides[first + 2]
@@ -288,7 +291,3 @@ def undone_changes(frames: list[NDArray[np.float32]], insides: list[NDArray[np.b
             undone = np.where(there * back < 0, np.minimum(np.abs(there), np.abs(back)), 0)
             changes.append(float(undone.mean()))
     return changes
-
-
-def _parted(moved: Array) -> NDArray[np.bool_]:
-    return np.asarray(moved @ opening_map() > SEEN_IOD)
