@@ -24,9 +24,9 @@ BITE_SHADOW, BITE_SHADOW_IOD = 0.45, 0.018
 BITE_SHADOW_COLOUR = np.array([0.20, 0.10, -0.25])
 """What that shadow takes more from blue, green and red; a wet lip's highlight would turn blue in it."""
 
-OUTWARDS = 1.4
-"""What is clear of a softened edge is raised to this power, which moves the edge outwards onto the lips by .4 standard
-deviations: with 1, lips a little apart would seem to touch."""
+OUTWARDS = 1.2
+"""What is clear of a softened edge is raised to this power, which moves the edge outwards onto the lips by .2 standard
+deviations, so that lips a little apart do not seem to touch. With more, mouths seem wider and further open."""
 _OUTWARDS = np.round(255 * (1 - (1 - np.arange(256) / 255) ** OUTWARDS)).astype(np.uint8)
 
 
