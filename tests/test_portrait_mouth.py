@@ -133,6 +133,18 @@ def test_narrow_crowns_are_as_long_and_as_round_as_in_the_picture() -> None:
     assert coverage[edge - BLOCK.y - 10, gaps].min() > 0.9
 
 
+@pytest.mark.parametrize("colour", [0, 255])
+def test_mouths_without_any_shades_in_them_are_read_all_the_same(colour: int) -> None:
+    """Drawings, and photos whose highlights are cut off."""
+    picture, points = drawn_mouth(0.3)
+    line = find_lip_line(picture, points, FRAME)
+    inside = np.concatenate([line.upper, line.lower[::-1]])
+    cv2.fillPoly(picture, [np.round(inside).astype(np.int32)], (colour,) * 3)
+    assert find_lip_line(picture, points, FRAME).is_open
+    own = find_own_teeth(picture, line, FRAME, BLOCK, SKIN_LUMA)
+    assert (own is None) == (colour == 0)
+
+
 def test_one_row_of_teeth_is_not_parted(astronaut: NDArray[np.uint8], finder: FaceFinder) -> None:
     picture, points = drawn_mouth(0.3)
     own = find_own_teeth(picture, find_lip_line(picture, points, FRAME), FRAME, BLOCK, SKIN_LUMA)

@@ -157,7 +157,7 @@ def _inside_likeness(mouth: _Straightened) -> NDArray[np.float64]:
     lightness, red = mouth.lab[..., 0].astype(np.float64), _redness(mouth)
     zone = _band(rows, mouth.outer_upper, mouth.outer_lower, 0.0, 1.0)
     lip_red, lip_light = np.percentile(red[zone], 80), np.percentile(lightness[zone], 35)
-    bright = zone & (lightness > np.percentile(lightness[zone], 60))
+    bright = zone & (lightness >= np.percentile(lightness[zone], 60))
     tooth_red = np.percentile(red[bright], 10)
     dark = _sigmoid((0.5 * lip_light - lightness) / 4)
     if lip_red - tooth_red < MIN_REDNESS:

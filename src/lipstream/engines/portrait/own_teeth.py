@@ -154,7 +154,7 @@ def _tooth_likeness(pixels: Pixels, shown: NDArray[np.bool_], photo: LipLine, fr
     if lip_red - tooth_red < MIN_REDNESS:  # a black-and-white picture
         lip_light = np.median(light[band > 0]) if band.any() else 0.6 * tooth_light
         return _ramp((light - lip_light) / max(1.0, tooth_light - lip_light))
-    return np.minimum(_ramp((lip_red - red) / (lip_red - tooth_red)), _ramp(light / tooth_light - 0.05))
+    return np.minimum(_ramp((lip_red - red) / (lip_red - tooth_red)), _ramp(light / max(1.0, tooth_light) - 0.05))
 
 
 def _brightness(luma: Values, teeth: NDArray[np.bool_], scale: float) -> Values:
