@@ -133,6 +133,13 @@ def test_narrow_crowns_are_as_long_and_as_round_as_in_the_picture() -> None:
     assert coverage[edge - BLOCK.y - 10, gaps].min() > 0.9
 
 
+def test_eyes_beyond_the_pictures_edge_say_nothing_about_teeth() -> None:
+    picture, points = drawn_mouth(0.3)
+    below = int(points[[*mesh.EYES[0], *mesh.EYES[1]], 1].max()) + 4
+    palette = measure_palette(picture[below:], points - [0, below], FRAME)
+    assert 0.5 * palette.skin < palette.tooth @ LUMA < 2 * palette.skin
+
+
 @pytest.mark.parametrize("colour", [0, 255])
 def test_mouths_without_any_shades_in_them_are_read_all_the_same(colour: int) -> None:
     """Drawings, and photos whose highlights are cut off."""

@@ -175,6 +175,8 @@ def _eye_white(picture: Pixels, landmarks: Points) -> Values:
         left, top = np.maximum(corners.min(axis=0), 0)
         right, bottom = np.maximum(corners.max(axis=0) + 1, [left, top])
         eye = picture[top:bottom, left:right]
+        if not eye.size:
+            continue  # beyond the picture's edge
         mask = np.zeros(eye.shape[:2], np.uint8)
         cv2.fillPoly(mask, [corners - np.array([left, top], np.int32)], 255)
         pixels = linear(eye[mask > 0])
