@@ -45,6 +45,14 @@ def test_a_face_turned_too_far_is_refused_with_its_angle(
     assert "°" in refused.value.message
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_picture_that_is_not_upright_is_refused(studio: Studio, astronaut: NDArray[np.uint8], turns: int) -> None:
+    with pytest.raises(FaceError) as refused:
+        studio.avatar(png_bytes(np.ascontiguousarray(np.rot90(astronaut, turns))))
+    assert refused.value.code == "face_turned"
+    assert refused.value.message.endswith("Turn the picture upright.")
+
+
 def test_no_face(studio: Studio) -> None:
     noise = np.random.default_rng(3).integers(0, 255, (200, 200, 3)).astype(np.uint8)
     with pytest.raises(FaceError) as refused:
