@@ -14,14 +14,20 @@ class ListenError(OSError):
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on all addresses of ``host``; port 0 is a free one. Raises :class:`ListenError`."""
+    """Sockets that listen on all addresses of ``host``, on one port; 0 is a free one. Raises :class:`ListenError`."""
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        sockets.extend(filter(None, (_opened(family, address[:2]) for family, _, _, _, address in found)))
+        wanted = port
+        # Lists of hosts may name an address twice.
+        for family, (name, _, *scope) in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            opened = _opened(family, (name, wanted, *scope))
+            if opened:
+                sockets.append(opened)
+                wanted = opened.getsockname()[1]
         if not sockets:
             raise OSError(errno.EADDRNOTAVAIL, "")
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         for opened in sockets:
             opened.close()
         raise ListenError(_in_words(error, host, port)) from None
@@ -38,7 +44,12 @@ def _opened(family: int, address: tuple[object, ...]) -> socket.socket | None:
         raise
 
 
-def _in_words(error: OSError, host: str, port: int) -> str:
+def _in_words(error: OSError | UnicodeError, host: str, port: int) -> str:
+    if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno in _ABSENT:
+        return (
+            f"{host} is no address of this machine. Use --host 127.0.0.1 for programs on this machine alone, "
+            "--host 0.0.0.0 for everybody who can reach it."
+        )
     if error.errno == errno.EADDRINUSE:
         other = port + 1 if port < _MOST else port - 1
         return (
@@ -47,9 +58,4 @@ def _in_words(error: OSError, host: str, port: int) -> str:
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"Port {port} is for administrators. Choose one from 1024 up: --port 8000."
-    if isinstance(error, socket.gaierror) or error.errno in _ABSENT:
-        return (
-            f"{host} is no address of this machine. Use --host 127.0.0.1 for programs on this machine alone, "
-            "--host 0.0.0.0 for everybody who can reach it."
-        )
     return f"Cannot listen on {host}, port {port}: {error.strerror}. Choose others with --host and --port."

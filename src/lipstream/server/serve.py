@@ -29,12 +29,21 @@ def run(settings: Settings) -> bool:
     Raises :class:`lipstream.server.listening.ListenError`, before anything is begun.
     """
     sockets = listen(settings.host, settings.port)
-    host = "localhost" if settings.host in _EVERYWHERE else settings.host
-    server = _Server(server_config(settings), f"http://{host}:{sockets[0].getsockname()[1]}/")
-    # uvicorn ends the process itself when the application cannot start, and with a code of its own.
-    with suppress(SystemExit):
-        server.run(sockets)
+    try:
+        server = _Server(server_config(settings), page_address(settings.host, sockets[0].getsockname()[1]))
+        # uvicorn ends the process itself when the application cannot start, and with a code of its own.
+        with suppress(SystemExit):
+            server.run(sockets)
+    finally:
+        for opened in sockets:
+            opened.close()
     return server.started
+
+
+def page_address(host: str, port: int) -> str:
+    """Where somebody at this machine finds the page when the server listens on ``host``."""
+    name = "localhost" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/"
 
 
 class _Server(uvicorn.Server):
@@ -47,7 +56,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
-        logger.info("The page is at %s (Ctrl-C ends it)", self._address)
+        if self.started:
+            logger.info("The page is at %s (Ctrl-C ends it)", self._address)
 
 
 def server_config(settings: Settings) -> uvicorn.Config:
