@@ -91,6 +91,29 @@ def test_what_cannot_be_used_is_refused_when_chosen(page: Page, file: FilePayloa
     expect(page.locator(region)).to_contain_text(words)
 
 
+def test_after_two_refused_at_once_the_picture_before_stays(page: Page) -> None:
+    expect(page.locator("#picture-about")).to_contain_text("Sample: astronaut")
+    page.evaluate("""() => {
+        for (const name of ["one.txt", "two.txt"]) {
+            const files = new DataTransfer();
+            files.items.add(new File(["Hello, world!"], name, { type: "text/plain" }));
+            document.querySelector("#picture-file").files = files.files;
+            document.querySelector("#picture-file").dispatchEvent(new Event("change"));
+        }
+    }""")
+    expect(page.locator("#picture-error")).to_contain_text("This is not a picture: two.txt")
+    expect(page.locator("#picture-about")).to_contain_text("Sample: astronaut")
+
+
+def test_a_file_that_cannot_be_read_is_not_passed_over_in_silence(page: Page) -> None:
+    """As folders that are dropped, and files that vanish meanwhile."""
+    page.evaluate("() => { Blob.prototype.arrayBuffer = () => Promise.reject(new DOMException('', 'NotFoundError')) }")
+    page.set_input_files("#speech-file", of_no_use("voice", ""))
+    expect(page.locator("#speech-about")).to_contain_text("voice · 14 bytes")
+    page.locator("#go").click()
+    expect(page.locator("#speech-error")).not_to_be_empty(timeout=PATIENCE_MS)
+
+
 def test_a_damaged_picture_is_the_servers_to_judge(page: Page) -> None:
     page.set_input_files("#picture-file", of_no_use("me.jpg", "image/jpeg", b"\xff\xd8\xff\xe0 and no more"))
     expect(page.locator("#stage-empty")).to_have_text("Your browser cannot show this file")

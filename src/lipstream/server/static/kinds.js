@@ -48,10 +48,10 @@ export function refusalWords({ code, message }, file) {
   return [`${describeError(code).title}: ${file.name}`, message];
 }
 
-/** Text, whatever its name, such as the page that a site shows instead of a picture. */
+/** Text, whatever its name, such as the page that a site shows instead of a picture; not what cannot be read at all. */
 async function isText(file) {
-  const beginning = await file.slice(0, BEGINNING_BYTES).arrayBuffer();
   try {
+    const beginning = await file.slice(0, BEGINNING_BYTES).arrayBuffer();
     const text = new TextDecoder("utf-8", { fatal: true }).decode(beginning, { stream: true });
     return !/[\0-\x08\x0e-\x1f]/.test(text);
   } catch {

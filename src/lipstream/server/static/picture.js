@@ -14,6 +14,7 @@ export class PictureField {
   /** Length of a clip; 0 of a picture, and if the browser cannot tell. */
   seconds = 0;
   #sample = null;
+  #accepted = null;
   #input = byId("picture-file");
   #image = byId("portrait");
   #error = byId("picture-error");
@@ -43,7 +44,6 @@ export class PictureField {
 
   /** What is certainly no portrait is refused, and what was chosen before stays. */
   async choose(file) {
-    const before = this.file;
     this.file = file;
     this.pixels = this.seconds = 0;
     this.fail();
@@ -63,7 +63,8 @@ export class PictureField {
     const shown = await this.#image.decode().then(() => true, () => false);
     const refusal = await pictureRefusal(file, shown);
     if (url !== this.#url) return;
-    if (refusal) return this.#refuse(refusalWords(refusal, file), before);
+    if (refusal) return this.#refuse(refusalWords(refusal, file));
+    this.#accepted = file;
     this.#image.hidden = !shown;
     byId("stage-empty").hidden = shown;
     byId("stage-empty").textContent = "Your browser cannot show this file";
@@ -76,7 +77,9 @@ export class PictureField {
     if (file !== this.#sample) announce(`${clip ? "Clip" : "Picture"} chosen: ${file.name}`);
   }
 
-  async #refuse(words, before) {
+  async #refuse(words) {
+    const before = this.#accepted;
+    this.#accepted = null; // should it have vanished from the disk, it is not tried again
     if (before) await this.choose(before);
     else {
       this.file = null;
