@@ -115,6 +115,20 @@ def test_a_lower_row_is_told_from_the_upper_one(thickness: int) -> None:
     assert abs(own.lower_edge[1] - lower.min()) <= 2
 
 
+def test_a_lower_row_in_the_shade_is_none() -> None:
+    picture, points = drawn_mouth(0.3)
+    line = find_lip_line(picture, points, FRAME)
+    edge = np.interp(np.arange(picture.shape[1]), *line.lower.T)
+    above = edge - np.arange(len(picture))[:, None]
+    teeth = np.abs(picture.astype(int) - TOOTH).sum(axis=2) < 60
+    picture[teeth & (above < 3)] = np.array(TOOTH) * 0.3 ** (1 / 2.2)
+    picture[teeth & (above >= 3) & (above < 5)] = DARK
+    own = find_own_teeth(picture, line, FRAME, BLOCK, SKIN_LUMA)
+    assert own is not None
+    assert own.layer is not None
+    assert own.lower is None
+
+
 def test_narrow_crowns_are_as_long_and_as_round_as_in_the_picture() -> None:
     picture, points = drawn_mouth(0.3)
     edge, notch, depth = 246, 4, 5

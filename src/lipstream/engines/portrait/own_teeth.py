@@ -88,11 +88,14 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
     teeth = teeth & (likeness > 0.5)
     row = np.arange(len(shown))[:, None]
     upper = _ends(teeth & (row < parting) if parting is not None else teeth, shown, frame.scale)
+    if not upper:  # all in the shade of lower ones
+        return OwnTeeth(colour, trust, None)
     soft = max(SOFT_PX, SOFT_IOD * frame.scale)
     layer, edge = _cut(light, likeness, upper, colour, frame.scale, soft), _edge(upper)
-    if parting is None:
+    below = teeth & (row > parting) if parting is not None else np.zeros_like(teeth)
+    lower = _ends(below[::-1], shown[::-1], frame.scale)  # upside down
+    if not lower:
         return OwnTeeth(colour, trust, layer, edge)
-    lower = _ends((teeth & (row > parting))[::-1], shown[::-1], frame.scale)  # upside down
     column, above = _edge(lower)
     lower_layer = _cut(light[::-1], likeness[::-1], lower, colour, frame.scale, soft)[::-1]
     return OwnTeeth(colour, trust, layer, edge, lower_layer, (column, len(shown) - 1 - above))
