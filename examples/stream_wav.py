@@ -36,7 +36,7 @@ async def main() -> int:
             print(f"Ready: {session.ready['width']}×{session.ready['height']}, {session.ready['mime']}")
             speaking = asyncio.create_task(speak(session, pcm, rate * channels * 2, options.interrupt_after))
             try:
-                options.output.write_bytes(await watch(session))
+                video = await watch(session)
             finally:
                 speaking.cancel()
     except LipstreamError as error:
@@ -44,6 +44,11 @@ async def main() -> int:
         return 1
     except OSError as error:
         print(f"{error}. Is the server running (make run) at {options.url}?", file=sys.stderr)
+        return 1
+    try:
+        options.output.write_bytes(video)
+    except OSError as error:
+        print(f"{options.output} cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
     print(f"Saved {options.output}")
     return 0

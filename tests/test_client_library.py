@@ -48,6 +48,12 @@ def test_the_example_names_what_it_cannot_read(portrait_file: Path, tmp_path: Pa
     assert "Traceback" not in done.stderr
 
 
+def test_the_example_names_a_file_that_it_cannot_write(server: LiveServer, portrait_file: Path) -> None:
+    done = example(server, portrait_file, "-o", "/dev/full", "--interrupt-after", "0.3")
+    assert done.returncode == 1
+    assert done.stderr == "/dev/full cannot be written: No space left on device.\n"
+
+
 def length(path: Path) -> float:
     """Of the video, seconds."""
     with av.open(str(path)) as file:
