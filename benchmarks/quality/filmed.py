@@ -6,7 +6,7 @@ out of the film so that eyes and nose stand still, 120 pixels between the eyes, 
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import av
@@ -24,7 +24,9 @@ ORIGIN = np.array([95.0, -94.0])
 
 def main() -> None:
     """Measure and print."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="GRID_S1")
+    folder = parser.parse_args().folder
     canonical = np.load(folder / "canonical.npy").astype(np.float64)
     held: list[float] = []
     undone: list[float] = []
@@ -36,6 +38,8 @@ def main() -> None:
             moved = clip.raw[: len(frames)].reshape(len(frames), -1)
             held += held_changes(frames, insides, moved)
             undone += undone_changes(frames, insides, moved)
+    if not held:
+        parser.error(f"there are no films in {folder / 'mouth'}")
     for name, changes in (("interior_flicker", held), ("interior_undone", undone)):
         print(f"{name}: mean {np.mean(changes):.2f}, worst {max(changes):.1f} of {len(changes)}")
 
