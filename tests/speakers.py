@@ -47,6 +47,9 @@ class BrightPerformance:
         self._life = life
         self.clear()
 
+    def meet(self, speech: NDArray[np.float32]) -> None:
+        """See :class:`lipstream.engines.base.Performance`."""
+
     def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
         """See :class:`lipstream.engines.base.Performance`."""
         self._heard += len(speech)

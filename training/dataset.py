@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from lipstream.engines.portrait.motion import ARTICULATIONS, STEP_LEAD, STEP_SECONDS
+from lipstream.engines.portrait.gates import ARTICULATIONS
+from lipstream.engines.portrait.motion import AHEAD_HOPS, STEP_LEAD, STEP_SECONDS
 from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
 from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
@@ -249,7 +250,8 @@ def _hear_sequence(
 
 
 def _step_times(clip: Clip, steps: int) -> Array:
-    return np.minimum(np.arange(steps) / STEPS_PER_SECOND, (len(clip.motion) - 1) / FPS)
+    times = np.arange(steps) / STEPS_PER_SECOND + AHEAD_HOPS * HOP / SAMPLE_RATE
+    return np.minimum(times, (len(clip.motion) - 1) / FPS)
 
 
 def _coefficients(clip: Clip, vectors: Array, steps: int) -> Array:
@@ -264,7 +266,7 @@ def articulation_of(opening: Array, phones: list[str]) -> Array:
     steps = len(opening)
     target = np.zeros((steps, len(ARTICULATIONS)))
     for step in range(steps):
-        hop = BLOCK * step
+        hop = BLOCK * step + AHEAD_HOPS
         here, near = set(phones[max(0, hop - 1) : hop + 2]), set(phones[max(0, hop - 2) : hop + 3])
         wide = set(phones[max(0, hop - BLOCK * _AFTER_SPEECH) : hop + BLOCK * _BEFORE_SPEECH + 1])
         touches = bool(near & BILABIAL) and opening[step] < _LIPS_TOUCH

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.motion import Motion, MotionModel
-from lipstream.engines.portrait.phones import AcousticModel
+from lipstream.engines.portrait.phones import AcousticModel, acquaint
+from lipstream.engines.portrait.voice import Voice
 from lipstream.models import assets
 from lipstream.models.store import ModelStore
 from training.measures import Figures, measure
@@ -27,9 +28,11 @@ PER_FRAME = 4
 """Predictions are sampled at 100 Hz, to see lags finer than a frame."""
 
 
-def perform(model: MotionModel, audio: NDArray[np.float32], frames: int, fps: int) -> Motion:
-    """The motion of a whole recording."""
-    stream = model.listen(Fraction(fps))
+def perform(
+    model: MotionModel, audio: NDArray[np.float32], frames: int, fps: int, voice: Voice | None = None
+) -> Motion:
+    """The motion of a whole recording, heard as a live stream; ``voice`` is what is known of it beforehand."""
+    stream = model.listen(Fraction(fps), voice=voice)
     parts = [stream.push(audio), stream.finish(frames)]
     return Motion(
         *(
@@ -39,9 +42,9 @@ def perform(model: MotionModel, audio: NDArray[np.float32], frames: int, fps: in
     )
 
 
-def displacements(model: MotionModel, audio: NDArray[np.float32], frames: int) -> Array:
-    """(frames × :data:`PER_FRAME`, 183) of a whole recording."""
-    motion = perform(model, audio, frames * PER_FRAME, FPS * PER_FRAME)
+def displacements(model: MotionModel, audio: NDArray[np.float32], frames: int, *, met: bool = False) -> Array:
+    """(frames × :data:`PER_FRAME`, 183) of a whole recording; ``met`` is how a job hears it, live streams do not."""
+    motion = perform(model, audio, frames * PER_FRAME, FPS * PER_FRAME, acquaint(audio) if met else None)
     return motion.coefficients.astype(np.float64) @ flat_basis(model)
 
 
@@ -50,9 +53,11 @@ def flat_basis(model: MotionModel) -> Array:
     return model.basis.vectors.reshape(len(model.basis.vectors), -1).astype(np.float64)
 
 
-def evaluate(model: MotionModel, clips: list[Clip], acoustic: AcousticModel | None = None) -> Figures:
+def evaluate(
+    model: MotionModel, clips: list[Clip], acoustic: AcousticModel | None = None, *, met: bool = False
+) -> Figures:
     """Compare the model with what was filmed. With ``acoustic`` b, p and m are found in clips whose words are known."""
-    show = partial(displacements, model)
+    show = partial(displacements, model, met=met)
     return measure(show, clips, per_frame=PER_FRAME, basis=flat_basis(model), acoustic=acoustic)
 
 
@@ -75,7 +80,9 @@ def main() -> None:
     parts = {"s1 held out": split(load_clips(options.data, canonical, own_shape=False)).test}
     if options.others is not None:
         parts["others"] = load_clips(options.others, canonical, own_shape=True)
-    print(json.dumps({name: asdict(evaluate(model, clips, acoustic)) for name, clips in parts.items()}, indent=2))
+    figures = {name: evaluate(model, clips, acoustic) for name, clips in parts.items()}
+    figures |= {f"{name}, voice met": evaluate(model, clips, acoustic, met=True) for name, clips in parts.items()}
+    print(json.dumps({name: asdict(found) for name, found in figures.items()}, indent=2))
 
 
 if __name__ == "__main__":

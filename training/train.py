@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lipstream.engines.portrait.motion import ARTICULATIONS, MotionModel
+from lipstream.engines.portrait.gates import ARTICULATIONS
+from lipstream.engines.portrait.motion import MotionModel
 from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
 from training.dataset import Sequences, Voice, align_clip, build, filmed, nobody
@@ -32,10 +33,10 @@ COEFFICIENTS = 10
 
 VOICES = (
     Voice(),
-    Voice(gain_db=(-12.0, 4.0)),
+    Voice(gain_db=(-24.0, 8.0)),
     Voice(warp=(0.88, 1.14), gain_db=(-12.0, 4.0), tilt=(-0.5, 0.5)),
     Voice((0.95, 1.06), (-12.0, 4.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.15, tilt=(-0.5, 0.5)),
-    Voice((0.92, 1.09), (-14.0, 6.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.6, 0.6)),
+    Voice((0.92, 1.09), (-18.0, 8.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.6, 0.6)),
 )
 """Every clip is heard once in each of these ways."""
 SYLLABLES, SYLLABLE_VOICES = 160, (Voice((0.9, 1.12), (-12.0, 6.0), snr_db=(12.0, 45.0), tilt=(-0.5, 0.5)),) * 2

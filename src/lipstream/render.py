@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lipstream.engines.base import Actor
 from lipstream.errors import CancelledError
 from lipstream.media.audio import Recording
 from lipstream.media.clock import frame_count
 from lipstream.media.mux import Encoding, TalkingVideo
 from lipstream.session import Frame, Session
+
+MEET_SECONDS = 10.0
+"""How much of a recording is heard beforehand, to know the voice."""
 
 Progress = Callable[[int, int], None]
 """Called with (frames done, frames in all) after every frame, on the rendering thread."""
@@ -35,6 +41,7 @@ def render(
     """
     total = frame_count(recording.samples, recording.sample_rate, fps)
     session = Session(actor, sample_rate=recording.sample_rate, fps=fps, batch=batch)
+    session.meet(_beginning(recording))
     video = TalkingVideo(actor.avatar.picture, fps, recording, encoding)
 
     def show(frames: Iterable[Frame]) -> None:
@@ -50,3 +57,15 @@ def render(
         show(session.push(block))
     show(session.flush())
     return video.finish()
+
+
+def _beginning(recording: Recording) -> NDArray[np.float32]:
+    """(n, channels): at most :data:`MEET_SECONDS`."""
+    samples = round(MEET_SECONDS * recording.sample_rate)
+    blocks: list[NDArray[np.float32]] = []
+    for block in recording.blocks():
+        blocks.append(block)
+        samples -= len(block)
+        if samples <= 0:
+            break
+    return np.concatenate(blocks)

@@ -71,12 +71,20 @@ class Session:
         self._samples = 0
         self._frames = 0
 
+    def meet(self, audio: NDArray[np.float32]) -> None:
+        """Hear beforehand how the one sounds who speaks in the next utterance.
+
+        ``audio`` as for :meth:`push`, of any part of it. To be called between utterances; no frame comes of it.
+        """
+        resampler = Resampler(self.sample_rate, SPEECH_RATE)
+        self._performance.meet(np.concatenate([resampler.push(_mono(audio)), resampler.flush()]))
+
     def push(self, audio: NDArray[np.float32]) -> Iterator[Frame]:
         """Hear more of the utterance; give every frame that is certain by now.
 
         ``audio`` is (n,) mono or (n, channels), float32 in [-1, 1], any n.
         """
-        mono = audio.mean(axis=1, dtype=np.float32) if audio.ndim == 2 else audio
+        mono = _mono(audio)
         self._samples += len(mono)
         self._pending = np.concatenate([self._pending, mono])
         whole = len(self._pending) - len(self._pending) % self._block
@@ -108,3 +116,7 @@ class Session:
             index = self._frames
             self._frames += 1
             yield Frame(index, frame_time(index, self.fps), patch)
+
+
+def _mono(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    return audio.mean(axis=1, dtype=np.float32) if audio.ndim == 2 else audio

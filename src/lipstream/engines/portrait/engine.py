@@ -24,10 +24,11 @@ from lipstream.engines.portrait.clip import ClipRenderer, ClipStage
 from lipstream.engines.portrait.easing import Ease, Glow
 from lipstream.engines.portrait.living import Life, LivingRenderer, prepare_life
 from lipstream.engines.portrait.motion import Motion, MotionModel, MotionStream
-from lipstream.engines.portrait.phones import AcousticModel
+from lipstream.engines.portrait.phones import AcousticModel, acquaint
 from lipstream.engines.portrait.renderer import Renderer
 from lipstream.engines.portrait.rig import Rig, build_rig, mesh_columns
 from lipstream.engines.portrait.style import MouthPose, Style, motion_vectors
+from lipstream.engines.portrait.voice import Voice
 from lipstream.engines.reel import Reel
 from lipstream.models.assets import PHONE_MEANS, PHONE_SENDUMP, PHONE_VARIANCES
 from lipstream.models.store import ModelStore
@@ -128,6 +129,13 @@ class PortraitPerformance:
         # The frame that follows the one drawn last without a jump: of which stream, and its number; idle is no stream.
         self._next: tuple[MotionStream | None, int] = (self._stream, 0)
 
+    def meet(self, speech: NDArray[np.float32]) -> None:
+        """See :class:`lipstream.engines.base.Performance`."""
+        follows = self._next == (self._stream, 0)
+        self._listen(acquaint(speech))
+        if follows:
+            self._next = (self._stream, 0)
+
     def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
         """Hear (n,) float32 at 16 kHz; give the frames that are certain now, each drawn when it is asked for."""
         motion = self._stream.push(speech)
@@ -141,8 +149,11 @@ class PortraitPerformance:
         return rest
 
     def clear(self) -> None:
-        """Forget the audio heard; what is pushed next begins another utterance."""
-        self._stream = self._actor.model.listen(self._fps, self._batch)
+        """Forget the audio heard; what is pushed next begins another utterance, most likely in the same voice."""
+        self._listen(self._stream.voice)
+
+    def _listen(self, voice: Voice) -> None:
+        self._stream = self._actor.model.listen(self._fps, self._batch, voice)
         self._glow = Glow(self._fps)
         self._heard = 0
 

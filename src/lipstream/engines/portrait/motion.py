@@ -21,45 +21,41 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lipstream.engines.portrait.gates import ARTICULATIONS, CLOSED, Gates, bilabials, opening_of, ramp
 from lipstream.engines.portrait.network import Committee, State
 from lipstream.engines.portrait.phones import (
     BLOCK,
     DELTA_REACH,
     HALF_WINDOW,
     HOP,
-    PHONES,
     SAMPLE_RATE,
-    STATES_PER_PHONE,
     AcousticModel,
     PhoneStream,
 )
+from lipstream.engines.portrait.voice import Voice
 from lipstream.errors import ModelError
 
 Array = NDArray[np.float32]
 
 STEP_SECONDS = Fraction(BLOCK * HOP, SAMPLE_RATE)
 """The network gives one mouth per step: 20 ms."""
+AHEAD_HOPS = 1
+"""How much later than a step's own time, in hops of 10 ms, is what it shows: who hears so little ahead comes late
+otherwise, by .1 film frames for the speaker that was learned from and by .5 for others."""
 STEP_LEAD = 4
 """A step sees this many blocks of posteriors after its own: 80 ms and the block itself."""
 LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + STEP_SECONDS
 """Seconds of audio that must follow a frame's own time before the frame is certain, analysis windows, deltas and the
 interpolation between steps included."""
-ARTICULATIONS = ("closed", "lip_bite", "tongue", "speech")
-"""What the network tells besides the coefficients, each as a probability."""
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "motion.npz"
 
 _EASE_IN = 6
 """Steps over which an utterance leaves the resting mouth, 120 ms: the picture before it shows the mouth at rest."""
-_SPEAKING = (0.20, 0.50)
-"""Below the first probability of speech the mouth rests, above the second it moves as the network says."""
-_TOUCHING = (0.22, 0.55)
-"""Above the first probability of touching lips the gap shrinks, above the second there is none."""
-_LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
-_CLOSED, _SPEECH = ARTICULATIONS.index("closed"), ARTICULATIONS.index("speech")
-_BILABIAL_STATES = [STATES_PER_PHONE * PHONES.index(p) + state for p in "BMP" for state in range(STATES_PER_PHONE)]
 _MOST_STEPS = 8
 """Computed together where frames may be held back: more would not be cheaper. 160 ms."""
+_SILENT_SAMPLES = SAMPLE_RATE // 8
+"""From here on silence sounds as it will: the deltas have heard nothing else."""
 _SETTLE_STEPS = 19
 """Steps of silence that precede every utterance, and one that hears how it begins."""
 
@@ -114,10 +110,8 @@ class MotionModel:
         self.basis = basis
         self._acoustic = acoustic
         self._network = network
-        self._mouth = _Mouth(_opening(basis), closing)
-        silence = PhoneStream(acoustic).push(np.zeros(SAMPLE_RATE, np.float32))[-BLOCK:]
-        self._rest = network.state()
-        network.steps(np.tile(silence, (_SETTLE_STEPS, 1)), self._rest)
+        self._gates = Gates(opening_of(basis.points, basis.vectors), closing)
+        self._rest = self._settled(None)
 
     @classmethod
     def load(cls, acoustic: AcousticModel, weights: Path | None = None) -> MotionModel:
@@ -138,12 +132,22 @@ class MotionModel:
         except (KeyError, ValueError, IndexError) as error:
             raise _damaged(path) from error
 
-    def listen(self, fps: Fraction, batch: int = 1) -> MotionStream:
+    def listen(self, fps: Fraction, batch: int = 1, voice: Voice | None = None) -> MotionStream:
         """Begin an utterance at ``fps`` frames per second, more than 0.
 
         Up to ``batch`` frames may be held back to be computed together: with 1 none is, with more it costs less.
+        ``voice`` is what is known of who speaks: :attr:`MotionStream.voice` of the utterance before, or
+        :func:`lipstream.engines.portrait.phones.acquaint`.
         """
-        return MotionStream(self._acoustic, self._network, self._mouth, self._rest, fps, batch)
+        rest = self._rest if voice is None else self._settled(voice)
+        return MotionStream(self._acoustic, self._network, self._gates, rest, fps, batch, voice)
+
+    def _settled(self, voice: Voice | None) -> State:
+        """What the network remembers after a silence, which sounds otherwise beside one voice than beside another."""
+        silence = PhoneStream(self._acoustic, voice=voice).push(np.zeros(_SILENT_SAMPLES, np.float32))[-BLOCK:]
+        state = self._network.state()
+        self._network.steps(np.tile(silence, (_SETTLE_STEPS, 1)), state)
+        return state
 
 
 class MotionStream:
@@ -153,10 +157,11 @@ class MotionStream:
         self,
         acoustic: AcousticModel,
         network: Committee,
-        mouth: _Mouth,
+        gates: Gates,
         rest: State,
         fps: Fraction,
         batch: int,
+        voice: Voice | None,
     ) -> None:
         """Use :meth:`MotionModel.listen`."""
         if fps <= 0:
@@ -164,15 +169,21 @@ class MotionStream:
         self._steps_per_frame = 1 / (STEP_SECONDS * fps)
         self._block = BLOCK * _steps_together(self._steps_per_frame, batch)
         # The block of silence makes a frame's step the second of its pair.
-        self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK)
+        self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK, voice=voice)
         self._network = network
-        self._mouth = mouth
-        self._closed = network.outputs - len(ARTICULATIONS) + _CLOSED
+        self._gates = gates
+        self._closed = network.outputs - len(ARTICULATIONS) + CLOSED
         self._state = rest.copy()
         self._frame = 0
         self._steps: list[Array] = []
         self._next_step = -STEP_LEAD - 1
-        self._bilabials = deque([np.float32(0.0)] * STEP_LEAD)  # of the next step and those that the network has heard
+        # Of the hops of the next step and of those that the network has heard.
+        self._bilabials = deque([np.float32(0.0)] * BLOCK * STEP_LEAD)
+
+    @property
+    def voice(self) -> Voice:
+        """What was learned of who speaks."""
+        return self._phones.voice
 
     def push(self, speech: NDArray[np.float32]) -> Motion:
         """Hear (n,) float32 samples in [-1, 1] at 16 kHz, n ≥ 0; give the frames that are certain by now."""
@@ -197,10 +208,18 @@ class MotionStream:
         self._bilabials.extend(bilabials(heard))
         for first in range(0, len(heard), self._block):
             for out in self._network.steps(heard[first : first + self._block], self._state):
-                out[self._closed] = max(out[self._closed], self._bilabials.popleft())
+                out[self._closed] = max(out[self._closed], self._touching())
                 if self._next_step >= 0:
-                    self._steps.append(self._mouth(out, _ramp(self._next_step, 0, _EASE_IN)))
+                    self._steps.append(self._gates(out, ramp(self._next_step, 0, _EASE_IN)))
                 self._next_step += 1
+
+    def _touching(self) -> np.float32:
+        """How probable b, m or p is in the next step."""
+        probable = [self._bilabials[AHEAD_HOPS + hop] for hop in range(BLOCK)]
+        for _ in range(BLOCK):
+            self._bilabials.popleft()
+        mean: np.float32 = np.float32(sum(probable) / BLOCK)
+        return mean
 
     def _ready_frames(self, limit: int | None) -> list[Array]:
         """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
@@ -226,17 +245,6 @@ class MotionStream:
         return Motion(table[:, :k], *table[:, k:].T)
 
 
-def bilabials(heard: Array) -> Array:
-    """(2 m, 139) of a :class:`PhoneStream` → (m,) how probable b, m or p is in each step of 20 ms.
-
-    The network learned when lips touch from few voices. The posteriors of others are unlike what it knows, but what is
-    great in them is right all the same: where the ear alone is sure, lips touch whatever the network says.
-    """
-    probabilities = np.exp(heard[:, _BILABIAL_STATES]).sum(axis=1)
-    means: Array = probabilities.reshape(-1, BLOCK).mean(axis=1)
-    return means
-
-
 def _steps_together(steps_per_frame: Fraction, batch: int) -> int:
     """How many steps to compute together. What a step costs is fetching the weights, so several cost little more.
 
@@ -245,45 +253,6 @@ def _steps_together(steps_per_frame: Fraction, batch: int) -> int:
     if batch > 1:
         return max(1, min(_MOST_STEPS, int(batch * steps_per_frame)))
     return 2 if steps_per_frame % 2 == 0 else 1
-
-
-@dataclass(frozen=True)
-class _Mouth:
-    """Turns the network's output into a mouth."""
-
-    opening: Array
-    """(K,) how much each coefficient opens the lips."""
-    closing: Array
-    """(K,) how the coefficients change when the lips come one inter-ocular distance closer."""
-
-    def __call__(self, out: Array, ease: np.float32) -> Array:
-        """(K + 4,) coefficients and probabilities → coefficients, scaled by ``ease`` 0…1, and probabilities.
-
-        Where nobody speaks the mouth rests, and where the lips must touch they do, in the way they usually close.
-        """
-        k = len(self.opening)
-        articulation = out[k:]
-        coefficients = out[:k] * (ease * _ramp(articulation[_SPEECH], *_SPEAKING))
-        gap = max(np.float32(0.0), self.opening @ coefficients)
-        coefficients = coefficients + self.closing * (gap * _ramp(articulation[_CLOSED], *_TOUCHING))
-        return np.concatenate([coefficients, articulation])
-
-
-def _opening(basis: MotionBasis) -> Array:
-    """(K,) how far each vector parts the middle of the inner lips."""
-    points = basis.points.tolist()
-    lower, upper = (
-        np.mean([basis.vectors[:, points.index(p), 1] for p in lip], axis=0, dtype=np.float32)
-        for lip in (_LOWER_LIP, _UPPER_LIP)
-    )
-    return np.asarray(lower - upper)
-
-
-def _ramp(value: float, low: float, high: float) -> np.float32:
-    """0 up to ``low``, 1 from ``high`` on, smooth between."""
-    part = min(1.0, max(0.0, (float(value) - low) / (high - low)))
-    smooth: np.float32 = np.float32(part * part * (3.0 - 2.0 * part))
-    return smooth
 
 
 def _read_weights(path: Path) -> dict[str, NDArray[np.generic]]:

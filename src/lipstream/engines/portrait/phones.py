@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.pitch import HIGH_WARP, VoiceHeight
+from lipstream.engines.portrait.pitch import HIGH_WARP
 from lipstream.engines.portrait.sphinx import quadratic_form, read_gaussians, read_mixture_weights
+from lipstream.engines.portrait.voice import Voice
 from lipstream.errors import ModelError
 
 SAMPLE_RATE = 16_000
@@ -78,24 +79,6 @@ _UNLIKELY = np.float32(1e-37)
 # have in one mel band is added instead: it hides what lies below, and the same input always gives the same output.
 _DITHER_POWER = 55.0
 
-# Mean cepstra of speech at a usual level (about -26 dBFS), from recorded and synthetic voices: where the running mean
-# begins.
-_PRIOR_MEAN = np.array(
-    [63.9, 5.5, 5.9, 19.0, 2.0, -3.6, -1.0, -7.4, -1.6, -0.6, -1.4, 1.1, 3.5],
-    np.float64,
-)
-_PRIOR_HOPS = 100.0
-"""How many hops the prior counts: one second."""
-_MEMORY_HOPS = 1000.0
-"""The running mean forgets: it never weighs more than ten seconds."""
-
-# Only speech moves the running mean; otherwise a long pause would come to look like speech. A hop counts as speech when
-# its cepstrum 0 (5 × mean natural-log mel power: 11.5 units are 10 dB) is near the loudest of late.
-_PEAK_PRIOR = 75.0
-_PEAK_LOWEST = 74.0
-_PEAK_DECAY = 0.03
-_PEAK_RANGE = 34.0
-
 
 @dataclass(frozen=True)
 class AcousticModel:
@@ -140,16 +123,26 @@ class AcousticModel:
 class PhoneStream:
     """Phone-state posteriors of one stream of audio, in order, however the audio is cut."""
 
-    def __init__(self, model: AcousticModel, warp: float | None = None, *, block: int = BLOCK, lead: int = 0) -> None:
+    def __init__(
+        self,
+        model: AcousticModel,
+        warp: float | None = None,
+        *,
+        block: int = BLOCK,
+        lead: int = 0,
+        voice: Voice | None = None,
+    ) -> None:
         """``block`` hops are computed together: more are cheaper, but come later. ``lead`` hops of silence are heard
-        before the audio.
+        before the audio. ``voice`` is what is known of who speaks; None = nothing.
 
         ``warp`` stretches the frequency axis: above 1 the speaker sounds as if with a longer vocal tract. None chooses
         it by the voice (:mod:`lipstream.engines.portrait.pitch`); in training others disturb it (Jaitly & Hinton 2013).
         """
         self._model = model
         self._low, self._high = mel_filters(warp or 1.0), mel_filters(warp or HIGH_WARP)
-        self._height = VoiceHeight() if warp is None else None
+        self.voice = (voice or Voice()).remembered(lead)
+        """What was learned of who speaks."""
+        self._follows_height = warp is None
         self._block = block
         self._windows = HOP * np.arange(block)[:, np.newaxis] + np.arange(WINDOW + 1)
         # Silence before the beginning fills the first windows and the first deltas' history. Blocks of cepstra begin so
@@ -158,7 +151,6 @@ class PhoneStream:
         self._audio = np.zeros(HOP * (early + lead) + HALF_WINDOW + 1, np.float32)
         self._cepstra = np.tile(self._silent_cepstra(), (max(0, DELTA_REACH - early), 1))
         self._reach = 2 * DELTA_REACH + block
-        self._mean = _RunningMean(lead)
 
     def push(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take (n,) float32 samples in [-1, 1] at 16 kHz; give what is heard in the next m hops, whole blocks.
@@ -169,9 +161,7 @@ class PhoneStream:
         window after the last hop of its block have been heard. NaN counts as silence; samples beyond full scale are
         clipped.
         """
-        clean = np.minimum(np.maximum(speech, np.float32(-1.0)), np.float32(1.0))
-        clean[np.isnan(clean)] = 0.0
-        self._audio = np.concatenate([self._audio, clean])
+        self._audio = np.concatenate([self._audio, _clean(speech)])
         blocks = []
         needed = WINDOW + 1 + HOP * (self._block - 1)
         start = 0
@@ -192,9 +182,9 @@ class PhoneStream:
 
     def _cepstra_of(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """(block, 411) samples → (block, 13), in the voice's own frequencies."""
-        if self._height is None:
+        if not self._follows_height:
             return cepstra(windows, self._low)
-        heights = np.repeat(self._height.update(windows[::BLOCK]), BLOCK)[:, np.newaxis]
+        heights = np.repeat(self.voice.height.update(windows[::BLOCK]), BLOCK)[:, np.newaxis]
         return cepstra(windows, self._low, self._high, heights)
 
     def _features(self) -> NDArray[np.float32]:
@@ -202,32 +192,35 @@ class PhoneStream:
         now = self._cepstra[DELTA_REACH:-DELTA_REACH]
         deltas = self._cepstra[4:] - self._cepstra[:-4]  # of the hop before the block to the one after it
         features = np.empty((len(now), 3, N_CEPSTRA), np.float32)
-        features[:, 0] = now - self._mean.update(now)
+        features[:, 0] = now - self.voice.update(now)
         features[:, 1] = deltas[1:-1]
         features[:, 2] = deltas[2:] - deltas[:-2]
         return features
 
 
-class _RunningMean:
-    """The mean cepstrum of the speech heard so far: what the microphone and the room add to every hop."""
+def acquaint(speech: NDArray[np.float32]) -> Voice:
+    """What a :class:`PhoneStream` may know of a voice beforehand, from (n,) float32 samples in [-1, 1] at 16 kHz."""
+    voice = Voice()
+    windows = _view(_clean(speech), WINDOW + 1)[::HOP]
+    low, high = mel_filters(), mel_filters(HIGH_WARP)
+    heights = np.repeat(voice.height.update(windows[::BLOCK]), BLOCK)[: len(windows), np.newaxis]
+    voice.update(cepstra(windows, low, high, heights))
+    return voice
 
-    def __init__(self, lead: int) -> None:
-        """The prior holds after ``lead`` hops of silence."""
-        self._mean = _PRIOR_MEAN.copy()
-        self._hops = _PRIOR_HOPS
-        self._peak = _PEAK_PRIOR + lead * _PEAK_DECAY
 
-    def update(self, cepstra: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Hear (n, 13) cepstra; give the (n, 13) means to subtract from them."""
-        means = np.empty_like(cepstra)
-        for i, cepstrum in enumerate(cepstra):
-            level = float(cepstrum[0])
-            self._peak = max(level, self._peak - _PEAK_DECAY, _PEAK_LOWEST)
-            if level > self._peak - _PEAK_RANGE:
-                self._hops = min(self._hops + 1.0, _MEMORY_HOPS)
-                self._mean += (cepstrum - self._mean) / self._hops
-            means[i] = self._mean
-        return means
+def _clean(speech: NDArray[np.float32]) -> NDArray[np.float32]:
+    """NaN counts as silence; samples beyond full scale are clipped."""
+    clean: NDArray[np.float32] = np.minimum(np.maximum(speech, np.float32(-1.0)), np.float32(1.0))
+    clean[np.isnan(clean)] = 0.0
+    return clean
+
+
+def _view(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Every stretch of ``length`` samples; none if there are fewer."""
+    if len(samples) < length:
+        return np.zeros((0, length), np.float32)
+    stretches: NDArray[np.float32] = np.lib.stride_tricks.sliding_window_view(samples, length)
+    return stretches
 
 
 def cepstra(

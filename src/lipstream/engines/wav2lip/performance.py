@@ -54,6 +54,9 @@ class Wav2LipPerformance:
     def _begin(self, weight: float = 0.0) -> _Utterance:
         return _Utterance(WindowStream(self._fps), SpeechGate(self._fps, weight) if self._gated else None)
 
+    def meet(self, speech: NDArray[np.float32]) -> None:
+        """Wav2Lip hears all voices alike."""
+
     def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
         """See :class:`lipstream.engines.base.Performance`."""
         utterance = self._utterance

@@ -1,0 +1,75 @@
+"""What is remembered of a voice: telephones are heard rightly from the first syllable on, another voice is followed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
+
+from lipstream.engines.portrait.phones import N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream, acquaint
+from lipstream.engines.portrait.voice import Voice
+from lipstream.models.assets import PHONE_MEANS, PHONE_SENDUMP, PHONE_VARIANCES
+from lipstream.models.store import ModelStore
+
+Sound = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def acoustic(store: ModelStore) -> AcousticModel:
+    return AcousticModel.load(store.path(PHONE_MEANS), store.path(PHONE_VARIANCES), store.path(PHONE_SENDUMP))
+
+
+@pytest.fixture(scope="module")
+def telephone(sample_speech: Sound) -> Sound:
+    band = butter(4, (300, 3400), "band", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(0.3 * sosfilt(band, sample_speech), np.float32)
+
+
+def heard(acoustic: AcousticModel, speech: Sound, voice: Voice | None = None) -> Sound:
+    return PhoneStream(acoustic, voice=voice).push(speech)[:, :N_STATES]
+
+
+def test_a_known_telephone_is_heard_more_like_the_voice_itself(
+    acoustic: AcousticModel, sample_speech: Sound, telephone: Sound
+) -> None:
+    clear = heard(acoustic, sample_speech, acquaint(sample_speech))[:150]
+    unknown, known = heard(acoustic, telephone)[:150], heard(acoustic, telephone, acquaint(telephone))[:150]
+    assert np.abs(known - clear).mean() < 0.9 * np.abs(unknown - clear).mean()
+
+
+def test_a_stream_knows_afterwards_what_acquainting_tells(acoustic: AcousticModel, telephone: Sound) -> None:
+    stream = PhoneStream(acoustic)
+    stream.push(telephone)
+    by_stream, beforehand = heard(acoustic, telephone, stream.voice), heard(acoustic, telephone, acquaint(telephone))
+    assert np.abs(by_stream - beforehand).mean() < 0.25 * np.abs(heard(acoustic, telephone) - beforehand).mean()
+
+
+def test_a_stream_leaves_the_voice_it_was_given_as_it_was(acoustic: AcousticModel, telephone: Sound) -> None:
+    voice = acquaint(telephone)
+    first = heard(acoustic, telephone, voice)
+    np.testing.assert_array_equal(heard(acoustic, telephone, voice), first)
+
+
+def test_another_voice_is_followed_within_seconds() -> None:
+    rng = np.random.default_rng(0)
+    one, other = np.array([70.0, *np.zeros(12)]), np.array([66.0, *np.full(12, 4.0)])
+    voice = Voice()
+    voice.update(one + rng.normal(0, 1, (3_000, 13)))
+    means = voice.remembered().update(other + rng.normal(0, 1, (300, 13)))
+    assert np.abs(means[0] - one).max() < 0.5
+    assert np.abs(means[-1] - other).max() < 1.5
+    # Without a pause between them, thirty seconds of one would have outweighed three of the other.
+    assert np.abs(voice.update(other + np.zeros((300, 13)))[-1] - other).max() > 2.5
+
+
+@given(samples=st.integers(0, 1_000), value=st.sampled_from([0.0, 1e-5, np.nan, np.inf, -np.inf]))
+def test_nothing_is_learned_from_nothing(samples: int, value: float) -> None:
+    speech = np.full(samples, value, np.float32)
+    np.testing.assert_allclose(acquaint(speech).update(SOFT), Voice().update(SOFT), atol=1e-6)
+
+
+SOFT = np.zeros((1, 13))
+"""No speech: it shows the mean and does not move it."""
