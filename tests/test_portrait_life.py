@@ -380,12 +380,13 @@ def test_after_finish_another_utterance_can_follow(actor: PortraitActor, sample_
     second = [*performance.push(speech), *performance.finish(12)]
     assert len(first) == len(second) == 12
     for a, b in zip(first[4:], second[4:], strict=True):
-        np.testing.assert_array_equal(a.pixels, b.pixels)
+        # The voice is known by then, the words are not.
+        assert np.abs(a.pixels.astype(int) - b.pixels).mean() < 3.0
     assert list(performance.push(speech))
     performance.clear()
     third = [*performance.push(speech), *performance.finish(12)]
     assert len(third) == 12
-    np.testing.assert_array_equal(third[-1].pixels, first[-1].pixels)
+    assert np.abs(third[-1].pixels.astype(int) - first[-1].pixels).mean() < 3.0
 
 
 FINE = Fraction(50)

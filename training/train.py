@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +60,13 @@ class Recipe:
     """What decides the result."""
 
     channels: tuple[int, int] = (112, 96)
-    """Of the network that hears phones alone, and of the one that hears cepstra too."""
+    """Of a teacher that hears phones alone, and of one that hears cepstra too."""
     epochs: int = 9
-    """Passes over all sequences."""
+    """A teacher's passes over all sequences."""
+    pupil_channels: int = 128
+    """Of the network that is shipped."""
+    pupil_epochs: int = 15
+    """Its passes over all sequences."""
     batch: int = 12
     """Sequences per step of the optimiser."""
     rate: float = 2e-3
@@ -198,12 +202,15 @@ def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: 
     data = sequences(acoustic, clips, vectors, scale, recipe.seed)
     spread = torch.tensor(scale.astype(np.float32))
     loss = MotionLoss(vectors, recipe)
-    # Posteriors carry over to other voices, cepstra tell more of this one: the mean of both kinds has both.
+    # Posteriors carry over to other voices, cepstra tell more of this one: from both kinds the pupil learns both.
     of_phones = fit(data, spread, loss, recipe, recipe.seed, cepstra=False)
     of_both, another = (fit(data, spread, loss, recipe, recipe.seed + n, cepstra=True) for n in (1, 2))
     lessons = taught(data, [of_phones, of_both], spread)
     of_phones = fit(lessons, spread, loss, recipe, recipe.seed + 5, cepstra=False)
-    export([of_phones, of_both, another], vectors, scale, rest_face(canonical, clips), out)
+    lessons = taught(data, [of_phones, of_both, another], spread)
+    longer = replace(recipe, epochs=recipe.pupil_epochs, channels=(recipe.pupil_channels,) * 2)
+    pupil = fit(lessons, spread, loss, longer, recipe.seed + 7, cepstra=True)
+    export([pupil], vectors, scale, rest_face(canonical, clips), out)
 
 
 def rest_face(canonical: Array, clips: list[Clip]) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.phones import PHONES, STATES_PER_PHONE
+from lipstream.engines.portrait.phones import N_STATES, PHONES, STATES_PER_PHONE
 
 Array = NDArray[np.float32]
 
@@ -19,6 +19,12 @@ SPEAKING = (0.20, 0.50)
 """Below the first probability of speech the mouth rests, above the second it moves as the network says."""
 TOUCHING = (0.22, 0.55)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
+
+QUIET = -30.0
+"""Cepstrum 0, freed of its running mean, below which a hop is silent: 26 dB below usual speech of that voice."""
+SILENT = (16, 36)
+"""After the first number of silent hops in a row a mouth begins to rest, after the second it does, whatever the network
+says: the closures of p, t and k are shorter than 160 ms."""
 
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
 _BILABIAL_STATES = [STATES_PER_PHONE * PHONES.index(p) + state for p in "BMP" for state in range(STATES_PER_PHONE)]
@@ -32,6 +38,11 @@ def bilabials(heard: Array) -> Array:
     """
     probabilities: Array = np.exp(heard[:, _BILABIAL_STATES]).sum(axis=1)
     return probabilities
+
+
+def silent(heard: Array) -> NDArray[np.bool_]:
+    """(n, 139) of a :class:`PhoneStream` → (n,) whether there is next to nothing to hear in each hop."""
+    return np.asarray(heard[:, N_STATES] < QUIET)
 
 
 @dataclass(frozen=True)

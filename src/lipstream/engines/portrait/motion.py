@@ -21,7 +21,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.gates import ARTICULATIONS, CLOSED, Gates, bilabials, opening_of, ramp
+from lipstream.engines.portrait.gates import (
+    ARTICULATIONS,
+    CLOSED,
+    SILENT,
+    SPEECH,
+    Gates,
+    bilabials,
+    opening_of,
+    ramp,
+    silent,
+)
 from lipstream.engines.portrait.network import Committee, State
 from lipstream.engines.portrait.phones import (
     BLOCK,
@@ -172,13 +182,14 @@ class MotionStream:
         self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK, voice=voice)
         self._network = network
         self._gates = gates
-        self._closed = network.outputs - len(ARTICULATIONS) + CLOSED
+        self._closed, self._speech = (network.outputs - len(ARTICULATIONS) + which for which in (CLOSED, SPEECH))
         self._state = rest.copy()
         self._frame = 0
         self._steps: list[Array] = []
         self._next_step = -STEP_LEAD - 1
-        # Of the hops of the next step and of those that the network has heard.
-        self._bilabials = deque([np.float32(0.0)] * BLOCK * STEP_LEAD)
+        # Of the hops of the next step and of those that the network has heard: the lips' contact, and whether silent.
+        self._hops = deque([(np.float32(0.0), np.bool_(True))] * BLOCK * STEP_LEAD)
+        self._silent = SILENT[1]
 
     @property
     def voice(self) -> Voice:
@@ -205,21 +216,26 @@ class MotionStream:
     def _listen(self, speech: NDArray[np.float32]) -> None:
         """Turn audio into steps."""
         heard = self._phones.push(speech)
-        self._bilabials.extend(bilabials(heard))
+        self._hops.extend(zip(bilabials(heard), silent(heard), strict=True))
         for first in range(0, len(heard), self._block):
             for out in self._network.steps(heard[first : first + self._block], self._state):
-                out[self._closed] = max(out[self._closed], self._touching())
+                touching, resting = self._next_hops()
+                out[self._closed] = max(out[self._closed], touching)
+                out[self._speech] = min(out[self._speech], 1 - resting)
                 if self._next_step >= 0:
                     self._steps.append(self._gates(out, ramp(self._next_step, 0, _EASE_IN)))
                 self._next_step += 1
 
-    def _touching(self) -> np.float32:
-        """How probable b, m or p is in the next step."""
-        probable = [self._bilabials[AHEAD_HOPS + hop] for hop in range(BLOCK)]
+    def _next_hops(self) -> tuple[np.float32, np.float32]:
+        """How probable b, m or p is in the next step, and 0…1 how surely it is silent."""
+        probable = np.float32(0.0)
+        for hop in range(AHEAD_HOPS, AHEAD_HOPS + BLOCK):
+            bilabial, quiet = self._hops[hop]
+            probable += bilabial / np.float32(BLOCK)
+            self._silent = self._silent + 1 if quiet else 0
         for _ in range(BLOCK):
-            self._bilabials.popleft()
-        mean: np.float32 = np.float32(sum(probable) / BLOCK)
-        return mean
+            self._hops.popleft()
+        return probable, ramp(self._silent, *SILENT)
 
     def _ready_frames(self, limit: int | None) -> list[Array]:
         """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
