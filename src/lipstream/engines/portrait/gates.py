@@ -20,8 +20,8 @@ SPEAKING = (0.20, 0.50)
 TOUCHING = (0.22, 0.55)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
 
-QUIET = -30.0
-"""Cepstrum 0, freed of its running mean, below which a hop is silent: 26 dB below usual speech of that voice."""
+QUIET = -34.0
+"""Cepstrum 0, freed of its running mean, below which a hop is silent: 30 dB below usual speech of that voice."""
 SILENT = (16, 36)
 """After the first number of silent hops in a row a mouth begins to rest, after the second it does, whatever the network
 says: the closures of p, t and k are shorter than 160 ms."""
