@@ -17,6 +17,7 @@ hand-held devices", ICASSP 2006.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +253,7 @@ def _log_softmax(score: NDArray[np.float32]) -> NDArray[np.float32]:
     return clipped
 
 
+@lru_cache(maxsize=4)  # in training every sequence has a warp of its own
 def mel_filters(warp: float = 1.0) -> NDArray[np.float64]:
     """(257, 25) triangles of unit area, their corners rounded to FFT bins as sphinx does.
 
