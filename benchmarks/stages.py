@@ -87,7 +87,7 @@ def _watched(watch: Stopwatch) -> ExitStack:
     for owner, attribute, stage in (
         (resample.Resampler, "push", "resample"),
         (phones.PhoneStream, "push", "features"),
-        (network.Committee, "steps", "network"),
+        (network.Network, "steps", "network"),
         (renderer.Renderer, "draw", "render"),
         (encode, "to_planes", "colour"),
         (encode.VideoEncoder, "encode", "encode"),

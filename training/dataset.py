@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from lipstream.engines.portrait.gates import ARTICULATIONS
-from lipstream.engines.portrait.motion import AHEAD_HOPS, STEP_LEAD, STEP_SECONDS
+from lipstream.engines.portrait.contacts import AHEAD_HOPS
+from lipstream.engines.portrait.gates import TOLD
+from lipstream.engines.portrait.motion import STEP_LEAD, STEP_SECONDS
 from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
-from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
+from training.phonetics import BILABIAL, align_words
 from training.prepare import FPS, Array, Clip, opening_map
 
 Features = NDArray[np.float32]
@@ -82,7 +83,7 @@ class Sequences:
     coefficients: Features
     """(n, steps, K)"""
     articulation: Features
-    """(n, steps, 4) 0 or 1, in the order of ARTICULATIONS."""
+    """(n, steps, 2) 0 or 1, in the order of TOLD."""
 
 
 def hear(acoustic: AcousticModel, audio: NDArray[np.float32], hops: int, warp: float = 1.0) -> Features:
@@ -137,7 +138,7 @@ class Sentence:
     coefficients: Features
     """(steps, K)"""
     articulation: Features
-    """(steps, 4)"""
+    """(steps, 2)"""
     words: tuple[tuple[int, int], ...] = ()
     """First and last step of each word."""
 
@@ -188,8 +189,8 @@ def moves_around(steps: int, first: int, last: int) -> Array:
 
 
 def _rest(steps: int) -> Features:
-    """(steps, 4): lips closed, nothing else."""
-    return np.tile(np.eye(len(ARTICULATIONS), dtype=np.float32)[ARTICULATIONS.index("closed")], (steps, 1))
+    """(steps, 2): lips closed, nothing else."""
+    return np.tile(np.eye(len(TOLD), dtype=np.float32)[TOLD.index("closed")], (steps, 1))
 
 
 def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> Sentence:
@@ -262,14 +263,14 @@ def _coefficients(clip: Clip, vectors: Array, steps: int) -> Array:
 
 
 def articulation_of(opening: Array, phones: list[str]) -> Array:
-    """(steps, 4) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
+    """(steps, 2) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
     steps = len(opening)
-    target = np.zeros((steps, len(ARTICULATIONS)))
+    target = np.zeros((steps, len(TOLD)))
     for step in range(steps):
         hop = BLOCK * step + AHEAD_HOPS
         here, near = set(phones[max(0, hop - 1) : hop + 2]), set(phones[max(0, hop - 2) : hop + 3])
         wide = set(phones[max(0, hop - BLOCK * _AFTER_SPEECH) : hop + BLOCK * _BEFORE_SPEECH + 1])
         touches = bool(near & BILABIAL) and opening[step] < _LIPS_TOUCH
         rests = here == {"SIL"} and opening[step] < _LIPS_REST
-        target[step] = (touches or rests, bool(here & LABIODENTAL), bool(here & TONGUE_TIP), wide != {"SIL"})
+        target[step] = (touches or rests, wide != {"SIL"})
     return target

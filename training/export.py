@@ -16,10 +16,10 @@ from training.prepare import POINTS, Array, opening_map
 _CHECK_HOPS = 80
 
 
-def export(networks: list[MotionNetwork], basis: Array, spread: Array, canonical: Array, path: Path) -> None:
-    """Save what the networks' mean needs; those of network n are named "n.…".
+def export(network: MotionNetwork, basis: Array, spread: Array, canonical: Array, path: Path) -> None:
+    """Save a network that hears cepstra too.
 
-    ``basis`` is (K, 61, 3), ``spread`` (K,) what the networks' coefficients are multiplied with, ``canonical``
+    ``basis`` is (K, 61, 3), ``spread`` (K,) what the network's coefficients are multiplied with, ``canonical``
     (478, 3).
     """
     arrays: dict[str, NDArray[np.generic]] = {
@@ -27,9 +27,8 @@ def export(networks: list[MotionNetwork], basis: Array, spread: Array, canonical
         "basis.vectors": basis.astype(np.float32),
         "basis.canonical": canonical.astype(np.float32),
         "closing": closing_of(basis, spread),
+        **_arrays(network, spread),
     }
-    for n, network in enumerate(networks):
-        arrays |= {f"{n}.{name}": array for name, array in _arrays(network, spread).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     stored: dict[str, Any] = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
     np.savez_compressed(path, **stored)

@@ -7,64 +7,65 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.phones import N_STATES, PHONES, STATES_PER_PHONE
-
 Array = NDArray[np.float32]
 
-ARTICULATIONS = ("closed", "lip_bite", "tongue", "speech")
+TOLD = ("closed", "speech")
 """What the network tells besides the coefficients, each as a probability."""
-CLOSED, SPEECH = ARTICULATIONS.index("closed"), ARTICULATIONS.index("speech")
+SHOWN = ("closed", "lip_bite", "tongue", "speech")
+"""What a mouth has besides coefficients, each 0…1."""
 
 SPEAKING = (0.20, 0.50)
 """Below the first probability of speech the mouth rests, above the second it moves as the network says."""
-TOUCHING = (0.22, 0.55)
+TOUCHING = (0.03, 0.20)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
-
-QUIET = -34.0
-"""Cepstrum 0, freed of its running mean, below which a hop is silent: 30 dB below usual speech of that voice."""
+BITING = (0.20, 0.45)
+"""The same for the lower lip at the upper teeth."""
+RAISING = (0.20, 0.50)
+"""The same for the tip of the tongue."""
 SILENT = (16, 36)
 """After the first number of silent hops in a row a mouth begins to rest, after the second it does, whatever the network
 says: the closures of p, t and k are shorter than 160 ms."""
 
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
-_BILABIAL_STATES = [STATES_PER_PHONE * PHONES.index(p) + state for p in "BMP" for state in range(STATES_PER_PHONE)]
-
-
-def bilabials(heard: Array) -> Array:
-    """(n, 139) of a :class:`PhoneStream` → (n,) how probable b, m or p is in each hop of 10 ms.
-
-    The network learned when lips touch from few voices. The posteriors of others are unlike what it knows, but what is
-    great in them is right all the same: where the ear alone is sure, lips touch whatever the network says.
-    """
-    probabilities: Array = np.exp(heard[:, _BILABIAL_STATES]).sum(axis=1)
-    return probabilities
-
-
-def silent(heard: Array) -> NDArray[np.bool_]:
-    """(n, 139) of a :class:`PhoneStream` → (n,) whether there is next to nothing to hear in each hop."""
-    return np.asarray(heard[:, N_STATES] < QUIET)
+_SURE = 0.001  # probabilities nearer to 0 or 1 count as this
 
 
 @dataclass(frozen=True)
 class Gates:
-    """Turns the network's output into a mouth."""
+    """Turns the network's output and what the ear tells into a mouth."""
 
     opening: Array
     """(K,) how much each coefficient opens the lips."""
     closing: Array
     """(K,) how the coefficients change when the lips come one inter-ocular distance closer."""
 
-    def __call__(self, out: Array, ease: np.float32) -> Array:
-        """(K + 4,) coefficients and probabilities → coefficients, scaled by ``ease`` 0…1, and probabilities.
+    def __call__(self, out: Array, contacts: Array, quiet: int, ease: np.float32) -> Array:
+        """(K + 2,) coefficients and TOLD, (3,) contacts and the silent hops so far → (K + 4,) coefficients, scaled by
+        ``ease`` 0…1, and SHOWN.
 
         Lips close in the way they usually do.
         """
         k = len(self.opening)
-        articulation = out[k:]
-        coefficients = out[:k] * (ease * ramp(articulation[SPEECH], *SPEAKING))
+        closed, speech = out[k:]
+        lips, teeth, tip = contacts
+        speech = min(speech, 1 - ramp(quiet, *SILENT))
+        coefficients = out[:k] * (ease * ramp(speech, *SPEAKING))
+        touch = ramp(_both(closed, lips), *TOUCHING)
         gap = max(np.float32(0.0), self.opening @ coefficients)
-        coefficients = coefficients + self.closing * (gap * ramp(articulation[CLOSED], *TOUCHING))
-        return np.concatenate([coefficients, articulation])
+        shown = np.array([touch, ramp(teeth, *BITING), ramp(tip, *RAISING), speech], np.float32)
+        return np.concatenate([coefficients + self.closing * (gap * touch), shown])
+
+
+def _both(network: float, ear: float) -> float:
+    """How probable touching lips are: the ear knows all voices' b, m and p, the network knows one film's mouth, so its
+    log odds count half."""
+    sum_of_both = _log_odds(ear) + _log_odds(network) / 2
+    return float(1 / (1 + np.exp(-sum_of_both)))
+
+
+def _log_odds(probability: float) -> float:
+    p = min(max(float(probability), _SURE), 1 - _SURE)
+    return float(np.log(p / (1 - p)))
 
 
 def opening_of(points: NDArray[np.int64], vectors: Array) -> Array:

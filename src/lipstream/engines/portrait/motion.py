@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,18 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.gates import (
-    ARTICULATIONS,
-    CLOSED,
-    SILENT,
-    SPEECH,
-    Gates,
-    bilabials,
-    opening_of,
-    ramp,
-    silent,
-)
-from lipstream.engines.portrait.network import Committee, State
+from lipstream.engines.portrait.contacts import Ear
+from lipstream.engines.portrait.gates import SHOWN, SILENT, TOLD, Gates, opening_of, ramp
+from lipstream.engines.portrait.network import Network, State
 from lipstream.engines.portrait.phones import (
     BLOCK,
     DELTA_REACH,
@@ -49,9 +39,6 @@ Array = NDArray[np.float32]
 
 STEP_SECONDS = Fraction(BLOCK * HOP, SAMPLE_RATE)
 """The network gives one mouth per step: 20 ms."""
-AHEAD_HOPS = 1
-"""How much later than a step's own time, in hops of 10 ms, is what it shows: who hears so little ahead comes late
-otherwise, by .1 film frames for the speaker that was learned from and by .5 for others."""
 STEP_LEAD = 4
 """A step sees this many blocks of posteriors after its own: 80 ms and the block itself."""
 LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + STEP_SECONDS
@@ -96,11 +83,11 @@ class Motion:
     coefficients: Array
     """(m, K) of :class:`MotionBasis`; zero = at rest."""
     closed: Array
-    """(m,) 0…1: how surely the lips touch (b, p, m, silence)."""
+    """(m,) 0…1: how nearly the lips touch (b, p, m, silence)."""
     lip_bite: Array
-    """(m,) 0…1: how surely the lower lip touches the upper teeth (f, v)."""
+    """(m,) 0…1: how nearly the lower lip touches the upper teeth (f, v)."""
     tongue: Array
-    """(m,) 0…1: how surely the tip of the tongue is up (l, th, n, t, d)."""
+    """(m,) 0…1: how far the tip of the tongue is up (l, th, n, t, d)."""
     speech: Array
     """(m,) 0…1: how surely somebody speaks."""
 
@@ -113,9 +100,9 @@ class MotionModel:
 
     lookahead = LOOKAHEAD
 
-    def __init__(self, acoustic: AcousticModel, network: Committee, basis: MotionBasis, closing: Array) -> None:
+    def __init__(self, acoustic: AcousticModel, network: Network, basis: MotionBasis, closing: Array) -> None:
         """``closing`` (K,) is how the coefficients change when the lips come one inter-ocular distance closer."""
-        if network.outputs != len(basis.vectors) + len(ARTICULATIONS):
+        if network.outputs != len(basis.vectors) + len(TOLD):
             raise ValueError("the network does not fit the basis")
         self.basis = basis
         self._acoustic = acoustic
@@ -138,7 +125,7 @@ class MotionModel:
                 vectors=arrays["basis.vectors"].astype(np.float32),
                 canonical=arrays["basis.canonical"].astype(np.float32),
             )
-            return cls(acoustic, Committee(arrays, len(basis.vectors)), basis, arrays["closing"].astype(np.float32))
+            return cls(acoustic, Network(arrays, len(basis.vectors)), basis, arrays["closing"].astype(np.float32))
         except (KeyError, ValueError, IndexError) as error:
             raise _damaged(path) from error
 
@@ -166,7 +153,7 @@ class MotionStream:
     def __init__(
         self,
         acoustic: AcousticModel,
-        network: Committee,
+        network: Network,
         gates: Gates,
         rest: State,
         fps: Fraction,
@@ -182,14 +169,11 @@ class MotionStream:
         self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK, voice=voice)
         self._network = network
         self._gates = gates
-        self._closed, self._speech = (network.outputs - len(ARTICULATIONS) + which for which in (CLOSED, SPEECH))
         self._state = rest.copy()
         self._frame = 0
         self._steps: list[Array] = []
         self._next_step = -STEP_LEAD - 1
-        # Of the hops of the next step and of those that the network has heard: the lips' contact, and whether silent.
-        self._hops = deque([(np.float32(0.0), np.bool_(True))] * BLOCK * STEP_LEAD)
-        self._silent = SILENT[1]
+        self._ear = Ear(BLOCK * STEP_LEAD, SILENT[1])
 
     @property
     def voice(self) -> Voice:
@@ -216,26 +200,13 @@ class MotionStream:
     def _listen(self, speech: NDArray[np.float32]) -> None:
         """Turn audio into steps."""
         heard = self._phones.push(speech)
-        self._hops.extend(zip(bilabials(heard), silent(heard), strict=True))
+        self._ear.hear(heard)
         for first in range(0, len(heard), self._block):
             for out in self._network.steps(heard[first : first + self._block], self._state):
-                touching, resting = self._next_hops()
-                out[self._closed] = max(out[self._closed], touching)
-                out[self._speech] = min(out[self._speech], 1 - resting)
+                contacts, quiet = self._ear.step()
                 if self._next_step >= 0:
-                    self._steps.append(self._gates(out, ramp(self._next_step, 0, _EASE_IN)))
+                    self._steps.append(self._gates(out, contacts, quiet, ramp(self._next_step, 0, _EASE_IN)))
                 self._next_step += 1
-
-    def _next_hops(self) -> tuple[np.float32, np.float32]:
-        """How probable b, m or p is in the next step, and 0…1 how surely it is silent."""
-        probable = np.float32(0.0)
-        for hop in range(AHEAD_HOPS, AHEAD_HOPS + BLOCK):
-            bilabial, quiet = self._hops[hop]
-            probable += bilabial / np.float32(BLOCK)
-            self._silent = self._silent + 1 if quiet else 0
-        for _ in range(BLOCK):
-            self._hops.popleft()
-        return probable, ramp(self._silent, *SILENT)
 
     def _ready_frames(self, limit: int | None) -> list[Array]:
         """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
@@ -256,8 +227,8 @@ class MotionStream:
         return rows
 
     def _motion(self, rows: list[Array]) -> Motion:
-        table = np.array(rows, np.float32).reshape(len(rows), self._network.outputs)
-        k = self._network.outputs - len(ARTICULATIONS)
+        k = len(self._gates.opening)
+        table = np.array(rows, np.float32).reshape(len(rows), k + len(SHOWN))
         return Motion(table[:, :k], *table[:, k:].T)
 
 

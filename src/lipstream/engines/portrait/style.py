@@ -23,10 +23,6 @@ PRESSED_GAP_IOD = -0.006
 """Lips may be pressed together by this much; what the network says beyond is noise."""
 CALM_YAW, LAST_YAW = 35.0, 50.0
 """Heads turned further than the first speak with ever smaller motion, at the second with half; degrees."""
-CLOSING = (0.18, 0.50)
-"""From the first probability of touching lips on, the gap shrinks; from the second on the lips touch."""
-BITING = (0.15, 0.40)
-"""The same for teeth on the lower lip."""
 SPEAKING = (0.30, 0.60)
 """Below the first probability that somebody speaks the mouth rests and stands still; from the second on it is free."""
 BITE_LOWER_IOD, BITE_UPPER_IOD = 0.022, 0.020
@@ -93,11 +89,11 @@ class Style:
     def pose(self, coefficients: Floats, closed: float, lip_bite: float, tongue: float, speech: float) -> MouthPose:
         """The mouth for one frame of a :class:`~lipstream.engines.portrait.motion.Motion`."""
         awake = _between(speech, SPEAKING)
-        bite = awake * _between(lip_bite, BITING)
+        bite = awake * lip_bite
         rounded = awake * self._rounding * self._roundness(coefficients)
         motion = coefficients * np.float32(awake * self.gain)
         motion = motion * np.float32(_limit(float(self._gap @ motion)))
-        touch = max(_between(closed, CLOSING), bite)
+        touch = max(closed, bite)
         motion = motion - np.float32(touch) * (self._closing @ motion)
         gap = float(self._gap @ motion)
         if gap < PRESSED_GAP_IOD:

@@ -1,0 +1,69 @@
+"""What the ear alone says: when lips, teeth and tongue touch, and when there is nothing to hear.
+
+The network learned from one filmed voice, and what other voices do escapes it where a single phone decides. Asked which
+of two phones of voices that nothing was learned from is an f or v, it is right in .83 of the cases, the posteriors in
+.99; .74 and .95 for the tip of the tongue. So these come from the posteriors, and touching lips from both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipstream.engines.portrait.phones import BLOCK, N_STATES, PHONES, STATES_PER_PHONE
+
+Array = NDArray[np.float32]
+
+CONTACTS = {
+    "lips": ("B", "M", "P"),
+    "lip_bite": ("F", "V"),
+    "tongue": ("D", "DH", "L", "N", "T", "TH"),
+}
+"""Phones that are made so: lips on each other, the lower one at the upper teeth, the tip of the tongue up."""
+AHEAD_HOPS = 1
+"""How much later than a step's own time, in hops of 10 ms, is what it shows: who hears so little ahead comes late
+otherwise, by .1 film frames for the speaker that was learned from and by .5 for others."""
+QUIET = -34.0
+"""Cepstrum 0, freed of its running mean, below which a hop is silent: 30 dB below usual speech of that voice."""
+
+_AROUND = 1  # hops around a step that teeth and tongue are heard in besides: they move more slowly than lips part
+_STATES = [
+    [STATES_PER_PHONE * PHONES.index(phone) + state for phone in phones for state in range(STATES_PER_PHONE)]
+    for phones in CONTACTS.values()
+]
+
+
+def contacts(heard: Array) -> Array:
+    """(n, 139) of a :class:`PhoneStream` → (n, 3) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
+    # No matrix product: its last bits would depend on n, and with it on how the audio was cut.
+    return np.stack([np.exp(heard[:, states]).sum(axis=1) for states in _STATES], axis=1)
+
+
+def silent(heard: Array) -> NDArray[np.bool_]:
+    """(n, 139) of a :class:`PhoneStream` → (n,) whether there is next to nothing to hear in each hop."""
+    return np.asarray(heard[:, N_STATES] < QUIET)
+
+
+class Ear:
+    """Tells of one step of 20 ms after the other what is heard in it. For one utterance; not thread-safe."""
+
+    def __init__(self, early: int, quiet: int) -> None:
+        """The first step is ``early`` hops before the first that is heard, after ``quiet`` silent ones."""
+        self._contacts = np.zeros((early, len(CONTACTS)), np.float32)
+        self._silent = np.ones(early, np.bool_)
+        self._quiet = quiet
+
+    def hear(self, heard: Array) -> None:
+        """Take (2 m, 139) of a :class:`PhoneStream`: m more steps."""
+        self._contacts = np.concatenate([self._contacts, contacts(heard)])
+        self._silent = np.concatenate([self._silent, silent(heard)])
+
+    def step(self) -> tuple[Array, int]:
+        """(3,) how probable each of :data:`CONTACTS` is in the next step, and how many silent hops in a row it ends."""
+        shown = slice(AHEAD_HOPS, AHEAD_HOPS + BLOCK)
+        probable = self._contacts[AHEAD_HOPS - _AROUND : AHEAD_HOPS + BLOCK + _AROUND].mean(axis=0)
+        probable[0] = self._contacts[shown, 0].mean()
+        for quiet in self._silent[shown]:
+            self._quiet = self._quiet + 1 if quiet else 0
+        self._contacts, self._silent = self._contacts[BLOCK:], self._silent[BLOCK:]
+        return probable, self._quiet
