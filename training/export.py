@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lipstream.engines.portrait.phones import N_HEARD
 from training.network import MotionNetwork
-from training.prepare import POINTS, Array, opening_map
+from training.prepare import POINTS, Array, opening_map, width_map
 
 _CHECK_HOPS = 80
 
@@ -27,6 +27,7 @@ def export(network: MotionNetwork, basis: Array, spread: Array, canonical: Array
         "basis.vectors": basis.astype(np.float32),
         "basis.canonical": canonical.astype(np.float32),
         "closing": closing_of(basis, spread),
+        "spreading": spreading_of(basis, spread),
         **_arrays(network, spread),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,3 +85,12 @@ def closing_of(basis: Array, spread: Array) -> Array:
     opens = opening_of(basis)
     along = spread**2 * opens
     return np.asarray(-along / (along @ opens))
+
+
+def spreading_of(basis: Array, spread: Array) -> Array:
+    """(K,) the change of the coefficients that most likely goes with a mouth one inter-ocular distance wider, the gap
+    staying as it is."""
+    wider = np.asarray(basis.reshape(len(basis), -1) @ width_map())
+    measured = np.stack([wider, opening_of(basis)])
+    along = spread**2 * measured
+    return np.asarray(along.T @ np.linalg.solve(along @ measured.T, [1.0, 0.0]))

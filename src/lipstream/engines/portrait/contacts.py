@@ -18,15 +18,17 @@ CONTACTS = {
     "lips": ("B", "M", "P"),
     "lip_bite": ("F", "V"),
     "tongue": ("D", "DH", "L", "N", "T", "TH"),
+    "rounded": ("OW", "OY", "UH", "UW", "W"),
 }
-"""Phones that are made so: lips on each other, the lower one at the upper teeth, the tip of the tongue up."""
+"""Phones that are made so: lips on each other, the lower one at the upper teeth, the tip of the tongue up, lips
+rounded."""
 AHEAD_HOPS = 1
 """How much later than a step's own time, in hops of 10 ms, is what it shows: who hears so little ahead comes late
 otherwise, by .1 film frames for the speaker that was learned from and by .5 for others."""
 QUIET = -34.0
 """Cepstrum 0, freed of its running mean, below which a hop is silent: 30 dB below usual speech of that voice."""
 
-_AROUND = 1  # hops around a step that teeth and tongue are heard in besides: they move more slowly than lips part
+_AROUND = 1  # hops around a step that all but the lips' contact is heard in besides: it comes and goes more slowly
 _STATES = [
     [STATES_PER_PHONE * PHONES.index(phone) + state for phone in phones for state in range(STATES_PER_PHONE)]
     for phones in CONTACTS.values()
@@ -34,7 +36,7 @@ _STATES = [
 
 
 def contacts(heard: Array) -> Array:
-    """(n, 139) of a :class:`PhoneStream` → (n, 3) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
+    """(n, 139) of a :class:`PhoneStream` → (n, 4) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
     # No matrix product: its last bits would depend on n, and with it on how the audio was cut.
     return np.stack([np.exp(heard[:, states]).sum(axis=1) for states in _STATES], axis=1)
 
@@ -59,7 +61,7 @@ class Ear:
         self._silent = np.concatenate([self._silent, silent(heard)])
 
     def step(self) -> tuple[Array, int]:
-        """(3,) how probable each of :data:`CONTACTS` is in the next step, and how many silent hops in a row it ends."""
+        """(4,) how probable each of :data:`CONTACTS` is in the next step, and how many silent hops in a row it ends."""
         shown = slice(AHEAD_HOPS, AHEAD_HOPS + BLOCK)
         probable = self._contacts[AHEAD_HOPS - _AROUND : AHEAD_HOPS + BLOCK + _AROUND].mean(axis=0)
         probable[0] = self._contacts[shown, 0].mean()

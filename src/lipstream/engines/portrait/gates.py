@@ -26,6 +26,14 @@ SILENT = (16, 36)
 """After the first number of silent hops in a row a mouth begins to rest, after the second it does, whatever the network
 says: the closures of p, t and k are shorter than 160 ms."""
 
+ROUNDED_CLOSES, ROUNDED_NARROWS = 0.35, 0.025
+"""Part of the gap that is gone between lips that are surely rounded, and how much narrower the mouth is, inter-ocular
+distances: the network's only speaker hardly rounds his."""
+SPEAKING_WIDTH = 0.012
+"""How much wider than at rest a mouth is on average while it speaks, besides what the network says, inter-ocular
+distances. Its speaker's mouth stays as wide as it was, those of both others that were measured widen, and more than
+this."""
+
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
 _SURE = 0.001  # probabilities nearer to 0 or 1 count as this
 
@@ -38,22 +46,26 @@ class Gates:
     """(K,) how much each coefficient opens the lips."""
     closing: Array
     """(K,) how the coefficients change when the lips come one inter-ocular distance closer."""
+    spreading: Array
+    """(K,) how they change when the mouth gets one inter-ocular distance wider."""
 
     def __call__(self, out: Array, contacts: Array, quiet: int, ease: np.float32) -> Array:
-        """(K + 2,) coefficients and TOLD, (3,) contacts and the silent hops so far → (K + 4,) coefficients, scaled by
+        """(K + 2,) coefficients and TOLD, (4,) contacts and the silent hops so far → (K + 4,) coefficients, scaled by
         ``ease`` 0…1, and SHOWN.
 
         Lips close in the way they usually do.
         """
         k = len(self.opening)
         closed, speech = out[k:]
-        lips, teeth, tip = contacts
+        lips, teeth, tip, rounded = contacts
         speech = min(speech, 1 - ramp(quiet, *SILENT))
-        coefficients = out[:k] * (ease * ramp(speech, *SPEAKING))
+        spoken = out[:k] + np.float32(SPEAKING_WIDTH - ROUNDED_NARROWS * rounded) * self.spreading
+        coefficients = spoken * (ease * ramp(speech, *SPEAKING))
         touch = ramp(_both(closed, lips), *TOUCHING)
         gap = max(np.float32(0.0), self.opening @ coefficients)
         shown = np.array([touch, ramp(teeth, *BITING), ramp(tip, *RAISING), speech], np.float32)
-        return np.concatenate([coefficients + self.closing * (gap * touch), shown])
+        closer = gap * (1 - (1 - touch) * (1 - np.float32(ROUNDED_CLOSES) * rounded))
+        return np.concatenate([coefficients + self.closing * closer, shown])
 
 
 def _both(network: float, ear: float) -> float:

@@ -100,14 +100,14 @@ class MotionModel:
 
     lookahead = LOOKAHEAD
 
-    def __init__(self, acoustic: AcousticModel, network: Network, basis: MotionBasis, closing: Array) -> None:
-        """``closing`` (K,) is how the coefficients change when the lips come one inter-ocular distance closer."""
+    def __init__(self, acoustic: AcousticModel, network: Network, basis: MotionBasis, gates: Gates) -> None:
+        """``gates`` must be those of the basis."""
         if network.outputs != len(basis.vectors) + len(TOLD):
             raise ValueError("the network does not fit the basis")
         self.basis = basis
         self._acoustic = acoustic
         self._network = network
-        self._gates = Gates(opening_of(basis.points, basis.vectors), closing)
+        self._gates = gates
         self._rest = self._settled(None)
 
     @classmethod
@@ -125,7 +125,9 @@ class MotionModel:
                 vectors=arrays["basis.vectors"].astype(np.float32),
                 canonical=arrays["basis.canonical"].astype(np.float32),
             )
-            return cls(acoustic, Network(arrays, len(basis.vectors)), basis, arrays["closing"].astype(np.float32))
+            closing, spreading = (arrays[name].astype(np.float32) for name in ("closing", "spreading"))
+            gates = Gates(opening_of(basis.points, basis.vectors), closing, spreading)
+            return cls(acoustic, Network(arrays, len(basis.vectors)), basis, gates)
         except (KeyError, ValueError, IndexError) as error:
             raise _damaged(path) from error
 
