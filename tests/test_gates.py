@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lipstream.engines.portrait.contacts import CONTACTS
 from lipstream.engines.portrait.gates import (
+    OPEN_OPENS,
     ROUNDED_CLOSES,
     ROUNDED_NARROWS,
     SHOWN,
@@ -59,6 +60,11 @@ def test_rounded_lips_are_closer_and_narrower(gates: Gates, arrays: dict[str, ND
     closer = gates.closing * np.float32(gap(gates, usual) - gap(gates, rounded))
     narrower = float(wider @ (usual + np.append(closer, np.zeros(len(SHOWN))) - rounded)[: len(wider)])
     assert narrower == pytest.approx(ROUNDED_NARROWS, rel=0.1)
+
+
+def test_a_low_jaw_opens_further(gates: Gates) -> None:
+    assert gap(gates, mouth(gates, open=1.0)) == pytest.approx((1 + OPEN_OPENS) * gap(gates, mouth(gates)), rel=0.02)
+    assert gap(gates, mouth(gates, open=1.0, lips=1.0)) == pytest.approx(0.0, abs=5e-3), "not where lips touch"
 
 
 def test_a_speaking_mouth_is_a_little_wider_than_one_at_rest(

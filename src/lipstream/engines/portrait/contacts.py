@@ -19,9 +19,10 @@ CONTACTS = {
     "lip_bite": ("F", "V"),
     "tongue": ("D", "DH", "L", "N", "T", "TH"),
     "rounded": ("OW", "OY", "UH", "UW", "W"),
+    "open": ("AA", "AE", "AW", "AY", "EH", "EY"),
 }
 """Phones that are made so: lips on each other, the lower one at the upper teeth, the tip of the tongue up, lips
-rounded."""
+rounded, the jaw low."""
 AHEAD_HOPS = 1
 """How much later than a step's own time, in hops of 10 ms, is what it shows: who hears so little ahead comes late
 otherwise, by .1 film frames for the speaker that was learned from and by .5 for others."""
@@ -36,7 +37,7 @@ _STATES = [
 
 
 def contacts(heard: Array) -> Array:
-    """(n, 139) of a :class:`PhoneStream` → (n, 4) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
+    """(n, 139) of a :class:`PhoneStream` → (n, 5) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
     # No matrix product: its last bits would depend on n, and with it on how the audio was cut.
     return np.stack([np.exp(heard[:, states]).sum(axis=1) for states in _STATES], axis=1)
 
@@ -61,7 +62,7 @@ class Ear:
         self._silent = np.concatenate([self._silent, silent(heard)])
 
     def step(self) -> tuple[Array, int]:
-        """(4,) how probable each of :data:`CONTACTS` is in the next step, and how many silent hops in a row it ends."""
+        """(5,) how probable each of :data:`CONTACTS` is in the next step, and how many silent hops in a row it ends."""
         shown = slice(AHEAD_HOPS, AHEAD_HOPS + BLOCK)
         probable = self._contacts[AHEAD_HOPS - _AROUND : AHEAD_HOPS + BLOCK + _AROUND].mean(axis=0)
         probable[0] = self._contacts[shown, 0].mean()

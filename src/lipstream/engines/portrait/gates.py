@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ says: the closures of p, t and k are shorter than 160 ms."""
 ROUNDED_CLOSES, ROUNDED_NARROWS = 0.35, 0.025
 """Part of the gap that is gone between lips that are surely rounded, and how much narrower the mouth is, inter-ocular
 distances: the network's only speaker hardly rounds his."""
+OPEN_OPENS = 0.25
+"""How much wider than the network says the gap is where the jaw is surely low: unheard voices are told less clearly."""
 SPEAKING_WIDTH = 0.012
 """How much wider than at rest a mouth is on average while it speaks, besides what the network says, inter-ocular
 distances. Its speaker's mouth stays as wide as it was, those of both others that were measured widen, and more than
@@ -50,34 +53,34 @@ class Gates:
     """(K,) how they change when the mouth gets one inter-ocular distance wider."""
 
     def __call__(self, out: Array, contacts: Array, quiet: int, ease: np.float32) -> Array:
-        """(K + 2,) coefficients and TOLD, (4,) contacts and the silent hops so far → (K + 4,) coefficients, scaled by
+        """(K + 2,) coefficients and TOLD, (5,) contacts and the silent hops so far → (K + 4,) coefficients, scaled by
         ``ease`` 0…1, and SHOWN.
 
         Lips close in the way they usually do.
         """
         k = len(self.opening)
         closed, speech = out[k:]
-        lips, teeth, tip, rounded = contacts
+        lips, teeth, tip, rounded, low = contacts
         speech = min(speech, 1 - ramp(quiet, *SILENT))
         spoken = out[:k] + np.float32(SPEAKING_WIDTH - ROUNDED_NARROWS * rounded) * self.spreading
         coefficients = spoken * (ease * ramp(speech, *SPEAKING))
         touch = ramp(_both(closed, lips), *TOUCHING)
         gap = max(np.float32(0.0), self.opening @ coefficients)
         shown = np.array([touch, ramp(teeth, *BITING), ramp(tip, *RAISING), speech], np.float32)
-        closer = gap * (1 - (1 - touch) * (1 - np.float32(ROUNDED_CLOSES) * rounded))
-        return np.concatenate([coefficients + self.closing * closer, shown])
+        wider = (1 - np.float32(ROUNDED_CLOSES) * rounded) * (1 + np.float32(OPEN_OPENS) * low)
+        return np.concatenate([coefficients + self.closing * (gap * (1 - (1 - touch) * wider)), shown])
 
 
 def _both(network: float, ear: float) -> float:
     """How probable touching lips are: the ear knows all voices' b, m and p, the network knows one film's mouth, so its
     log odds count half."""
     sum_of_both = _log_odds(ear) + _log_odds(network) / 2
-    return float(1 / (1 + np.exp(-sum_of_both)))
+    return 1 / (1 + math.exp(-sum_of_both))
 
 
 def _log_odds(probability: float) -> float:
     p = min(max(float(probability), _SURE), 1 - _SURE)
-    return float(np.log(p / (1 - p)))
+    return math.log(p / (1 - p))
 
 
 def opening_of(points: NDArray[np.int64], vectors: Array) -> Array:
