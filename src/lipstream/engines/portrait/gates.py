@@ -27,7 +27,7 @@ SILENT = (16, 36)
 """After the first number of silent hops in a row a mouth begins to rest, after the second it does, whatever the network
 says: the closures of p, t and k are shorter than 160 ms."""
 
-ROUNDED_CLOSES, ROUNDED_NARROWS = 0.35, 0.025
+ROUNDED_CLOSES, ROUNDED_NARROWS = 0.35, 0.03
 """Part of the gap that is gone between lips that are surely rounded, and how much narrower the mouth is, inter-ocular
 distances: the network's only speaker hardly rounds his."""
 OPEN_OPENS = 0.25
