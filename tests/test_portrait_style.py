@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lipstream.engines.portrait import topology as mesh
 from lipstream.engines.portrait.style import (
     BITE_GAP_IOD,
+    BITE_LOWER_IOD,
+    BITE_UPPER_IOD,
     EXAGGERATION,
     PRESSED_GAP_IOD,
     TONGUE_GAP_IOD,
@@ -46,6 +48,12 @@ def gaps(pose: MouthPose) -> NDArray[np.float64]:
     row = {int(point): place for place, point in enumerate(points)}
     pairs = zip(mesh.INNER_UPPER_LIP[1:-1], mesh.INNER_LOWER_LIP[1:-1], strict=True)
     return np.array([moved[row[low], 1] - moved[row[up], 1] for up, low in pairs])
+
+
+def height(pose: MouthPose, point: int) -> float:
+    """How far a mesh point is below its place at rest, IOD."""
+    points, vectors = motion_vectors(plain_basis())
+    return float(pose.weights @ vectors[:, points.tolist().index(point), 1])
 
 
 @given(coefficients=COEFFICIENTS, tongue=st.floats(0, 1))
@@ -93,6 +101,14 @@ def test_for_f_the_lower_lip_is_rolled_in() -> None:
     pose = Style(plain_basis(), face()).pose(np.array([0.02, 0, 0], np.float32), 0.0, 1.0, 0.0, 1.0)
     moved = dict(zip(points.tolist(), np.einsum("k,kpd->pd", pose.weights, vectors)[:, 1], strict=True))
     assert moved[mesh.INNER_LOWER_LIP[5]] - moved[mesh.OUTER_LOWER_LIP[5]] > 0.06
+
+
+@given(opening=st.floats(0, 0.2), lift=st.floats(-0.1, 0.1))
+def test_teeth_meet_the_lip_at_the_height_of_closed_lips(opening: float, lift: float) -> None:
+    """Lips that close further down, under a lowered upper lip, would hide them."""
+    pose = Style(plain_basis(), face()).pose(np.array([opening, 0, lift], np.float32), 0.0, 1.0, 0.0, 1.0)
+    assert height(pose, mesh.INNER_UPPER_LIP[5]) == pytest.approx(-BITE_UPPER_IOD, abs=0.004)
+    assert height(pose, mesh.INNER_LOWER_LIP[5]) == pytest.approx(BITE_LOWER_IOD, abs=0.004)
 
 
 @given(opening=st.floats(0, 0.3), tongue=st.floats(0, 1))

@@ -82,9 +82,13 @@ class Style:
         self._gap = gaps.mean(axis=0).astype(np.float32)
         self._width = _width_operator(basis.points, basis.vectors)
         self._rounding = float(np.clip(_mouth_width(face), 0.7, WIDEST_ROUNDED))
+        upper = basis.vectors[:, np.isin(basis.points, mesh.INNER_UPPER_LIP[4:7]), 1].mean(axis=1)
         # The least change of coefficients that leaves no gap anywhere between the lips: c - P c.
-        inverse = np.linalg.inv(gaps @ gaps.T + 1e-3 * np.trace(gaps @ gaps.T) / len(gaps) * np.eye(len(gaps)))
-        self._closing = (gaps.T @ inverse @ gaps).astype(np.float32)
+        self._closing = (_least(gaps) @ gaps).astype(np.float32)
+        # Teeth meet the lower lip where it is at rest: lips that met further down would hide them, and a low jaw would
+        # swell it. So nothing is left of the motion but its width.
+        alone = _least(np.concatenate([gaps, upper[None], self._width[None]]))[:, -1]
+        self._biting = (np.eye(len(alone)) - np.outer(alone, self._width)).astype(np.float32)
 
     def pose(self, coefficients: Floats, closed: float, lip_bite: float, tongue: float, speech: float) -> MouthPose:
         """The mouth for one frame of a :class:`~lipstream.engines.portrait.motion.Motion`."""
@@ -94,7 +98,8 @@ class Style:
         motion = coefficients * np.float32(awake * self.gain)
         motion = motion * np.float32(_limit(float(self._gap @ motion)))
         touch = max(closed, bite)
-        motion = motion - np.float32(touch) * (self._closing @ motion)
+        motion = motion - np.float32(bite) * (self._biting @ motion)
+        motion = motion - np.float32(closed) * (self._closing @ motion)
         gap = float(self._gap @ motion)
         if gap < PRESSED_GAP_IOD:
             motion = motion - np.float32(1 - PRESSED_GAP_IOD / gap) * (self._closing @ motion)
@@ -181,6 +186,14 @@ def _gap_operator(points: NDArray[np.int64], vectors: Floats) -> NDArray[np.floa
     halves = (gaps + gaps[::-1]) / 2
     result: NDArray[np.float64] = halves[: len(gaps) // 2 + 1]
     return result
+
+
+def _least(measures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, K) of what is measured on coefficients → (K, n): the least coefficients of which each measure is one and the
+    others are none."""
+    products = measures @ measures.T
+    inverse = np.linalg.inv(products + 1e-3 * np.trace(products) / len(products) * np.eye(len(products)))
+    return np.asarray(measures.T @ inverse)
 
 
 def _mouth_size(face: Face) -> float:
