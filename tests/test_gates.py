@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.contacts import CONTACTS
+from lipstream.engines.portrait.contacts import EASED, Told
 from lipstream.engines.portrait.gates import (
     OPEN_OPENS,
     ROUNDED_CLOSES,
@@ -45,8 +45,9 @@ def mouth(
     out = np.zeros(len(gates.opening) + len(TOLD), np.float32)
     out[: len(gates.opening)] = -gates.closing * np.float32(opening)
     out[len(gates.opening) :] = closed, speech
-    contacts = np.array([heard.get(name, 0.0) for name in CONTACTS], np.float32)
-    return gates(out, contacts, quiet, np.float32(1.0))
+    lips, rounded, low = (heard.get(name, 0.0) for name in ("lips", "rounded", "open"))
+    told = Told(lips, np.zeros((EASED, 3), np.float32), rounded, low, quiet)
+    return gates(out, told, np.float32(1.0))
 
 
 def gap(gates: Gates, row: NDArray[np.float32]) -> float:

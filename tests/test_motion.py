@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.contacts import AHEAD_HOPS, contacts
-from lipstream.engines.portrait.gates import BITING, TOLD, ramp
+from lipstream.engines.portrait.contacts import AHEAD_HOPS, EASED, contacts, held
+from lipstream.engines.portrait.gates import TOLD, articulated
 from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel
 from lipstream.engines.portrait.network import Network, normalised
 from lipstream.engines.portrait.phones import BLOCK, SAMPLE_RATE, AcousticModel, PhoneStream, acquaint
@@ -140,14 +140,38 @@ def test_lips_touch_more_readily_where_the_network_agrees(
     assert nods.sum() > doubts.sum() > refuses.sum()
 
 
-def test_teeth_meet_the_lip_where_the_ear_hears_f_or_v(
+def test_teeth_and_tongue_move_where_the_ear_hears_their_phones(
     acoustic: AcousticModel, model: MotionModel, sample_speech: NDArray[np.float32]
 ) -> None:
     motion = perform(model, sample_speech, Fraction(50))
-    heard = contacts(PhoneStream(acoustic).push(np.concatenate([sample_speech, silence(1.0)])))[:, 1]
-    around = np.convolve(heard, np.full(4, 0.25), "valid")[::2][: len(motion)]
-    np.testing.assert_allclose(motion.lip_bite, [ramp(p, *BITING) for p in around], atol=2e-3)
-    assert motion.lip_bite.max() == 1
+    heard = contacts(PhoneStream(acoustic).push(np.concatenate([sample_speech, silence(1.0)])))[:, 1:4]
+    evidence = held(np.concatenate([np.zeros((5, 3), np.float32), heard]))  # the first step hears 5 hops before
+    steps = [evidence[2 * step : 2 * step + EASED] for step in range(len(motion))]
+    expected = np.array([articulated(step) for step in steps])
+    shown = np.stack([motion.lip_bite, motion.dental, motion.tongue], axis=1)
+    np.testing.assert_allclose(shown, expected, atol=2e-3)
+    assert (shown.max(axis=0) > 0.6).all()
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_an_articulation_is_neither_a_flash_nor_does_it_flicker(phase: int) -> None:
+    """A short phone is seen in two film frames at least, and one that is unheard for a moment does not let go."""
+    probable = np.zeros((100, 3), np.float32)
+    probable[20:26], probable[50:56], probable[60:66] = 0.5, 0.5, 0.5
+    evidence = held(probable)
+    shown = np.array([articulated(evidence[hop : hop + EASED]) for hop in range(0, len(evidence) - EASED, 2)])
+    once, twice = shown[phase:20:2], shown[20 + phase :: 2]
+    assert (np.count_nonzero(once > 0.4, axis=0) >= 2).all()
+    assert np.abs(np.diff(once, axis=0)).max() < 0.9
+    assert np.count_nonzero(twice.max(axis=1) > 0.4) >= 4
+    for contact in twice.T:
+        assert np.diff(np.flatnonzero(contact > 0.4)).max() == 1
+
+
+def test_a_click_is_no_articulation() -> None:
+    probable = np.zeros((30, 3), np.float32)
+    probable[15] = 0.9
+    assert not articulated(held(probable)).any()
 
 
 def test_in_silence_the_mouth_rests_whatever_the_network_says(acoustic: AcousticModel, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lipstream.avatar import Avatar
 from lipstream.engines.portrait.colour import LUMA, face_pixels, linear
-from lipstream.engines.portrait.inside import Inside
+from lipstream.engines.portrait.inside import DENTAL_UP, Inside
 from lipstream.engines.portrait.interior import Sheet
 from lipstream.engines.portrait.renderer import Renderer
 from lipstream.engines.portrait.rig import Rig, face_frame
@@ -71,6 +71,7 @@ def _filled(rig: Rig, colour: int) -> Rig:
         interior,
         floor=np.full_like(interior.floor, colour),
         tongue=nothing,
+        tip=nothing,
         lower=nothing,
         upper=nothing,
         grain=np.full_like(interior.grain, 128),
@@ -145,6 +146,23 @@ def test_the_tongue_comes_up_behind_the_teeth(closed: Rig) -> None:
     assert tongue[2] > 1.5 * tongue[1]  # flesh, not teeth
     teeth = upper_teeth(closed, down) & (np.abs(along(closed)) < 0.2)
     np.testing.assert_allclose(drawn(closed, up)[teeth].mean(), drawn(closed, down)[teeth].mean(), rtol=0.05)
+
+
+def test_for_th_the_tip_comes_before_the_edge_of_the_teeth(closed: Rig) -> None:
+    """Over a strip of them, in the middle; half way up it has not reached them."""
+    weights = mouth(0.12).weights
+    without, half, between = (MouthPose(weights, 0.12, 0.0, 0.0, dental) for dental in (0.0, 0.5, 1.0))
+    frames = [linear(drawn(closed, pose)) for pose in (without, half, between)]
+    near, teeth = np.abs(along(closed)) < 0.15, upper_teeth(closed, without)
+    changed = [opening(closed, without) & near & (np.abs(frame - frames[0]).max(axis=2) > 0.02) for frame in frames]
+    assert np.count_nonzero(changed[1] & teeth) < 0.1 * np.count_nonzero(changed[2] & teeth)
+    over = np.count_nonzero(changed[2] & teeth) / np.count_nonzero(near & (changed[2] & teeth).any(axis=0))
+    assert 0.3 * DENTAL_UP < over / closed.scale < 1.5 * DENTAL_UP
+    below = changed[2] & ~teeth
+    tip, before = (frame[below].mean(axis=0) for frame in (frames[2], frames[0]))
+    assert tip @ LUMA > before @ LUMA
+    assert tip[2] / tip[1] > 1.3 * before[2] / before[1]  # flesh
+    assert not (teeth & (np.abs(along(closed)) > 0.6) & (drawn(closed, between) != drawn(closed, without)).any(2)).any()
 
 
 def test_the_tongue_lies_behind_wide_open_lips(closed: Rig) -> None:
@@ -298,7 +316,11 @@ def test_grain_has_the_skins_strength_at_every_size(serious: Pixels, finder: Fac
 def test_a_black_and_white_portrait_has_a_black_and_white_mouth(serious: Pixels, finder: FaceFinder) -> None:
     grey = np.asarray(cv2.cvtColor(cv2.cvtColor(serious, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
     rig = rig_of(avatar_of(grey, finder))
-    for pose in (mouth(0.2), MouthPose(mouth(0.12).weights, 0.12, 0.0, 1.0), mouth(bite=1.0)):
+    for pose in (
+        mouth(0.2),
+        *(MouthPose(mouth(0.12).weights, 0.12, 0.0, 1.0, dental) for dental in (0.0, 1.0)),
+        mouth(bite=1.0),
+    ):
         pixels = drawn(rig, pose).astype(int)
         assert np.ptp(pixels, axis=2).max() <= 3
 

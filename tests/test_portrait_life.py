@@ -68,7 +68,7 @@ def rest(actor: PortraitActor) -> MouthPose:
 def talking(actor: PortraitActor, opening: float = 0.6) -> MouthPose:
     wide = np.zeros(len(actor.model.basis.vectors), np.float32)
     wide[0] = opening
-    return actor.style.pose(wide, 0.0, 0.0, 0.0, 1.0)
+    return actor.style.pose(wide, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def eye_opening(finder: FaceFinder, picture: NDArray[np.uint8]) -> float:
@@ -472,11 +472,12 @@ def test_light_is_forgotten_between_utterances(actor: PortraitActor, sample_spee
 
 
 def test_easing_ends_at_its_target_and_is_monotonous() -> None:
-    start, end = (MouthPose(np.full(3, v, np.float32), v, v, v) for v in (0.0, 1.0))
+    start, end = (MouthPose(np.full(3, v, np.float32), v, v, v, v) for v in (0.0, 1.0))
     ease = Ease(start, FPS)
     assert ease.towards(end, jump=False) is end
     values = [ease.towards(start, jump=True).gap, *(ease.towards(start, jump=False).gap for _ in range(4))]
     assert values == sorted(values, reverse=True)
     assert values[-1] == 0.0
-    assert between(start, end, 0.5).gap == pytest.approx(0.5)
+    half = between(start, end, 0.5)
+    assert [half.gap, half.bite, half.tongue, half.dental, half.light] == pytest.approx([0.5] * 5)
     assert Ease(start, Fraction(1)).towards(end, jump=True) is end

@@ -37,7 +37,7 @@ def perform(
     return Motion(
         *(
             np.concatenate([getattr(p, name) for p in parts])[:frames]
-            for name in ("coefficients", "closed", "lip_bite", "tongue", "speech")
+            for name in ("coefficients", "closed", "lip_bite", "dental", "tongue", "speech")
         )
     )
 

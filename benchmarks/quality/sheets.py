@@ -47,7 +47,8 @@ SHAPES = (
     Shape("EE", 0.07, 0.06),
     Shape("OO", 0.05, -0.05),
     Shape("F", 0.02, 0.0, ("lip_bite",)),
-    Shape("L/TH", 0.08, 0.02, ("tongue",)),
+    Shape("L", 0.08, 0.02, ("tongue",)),
+    Shape("TH", 0.08, 0.02, ("dental",)),
 )
 
 

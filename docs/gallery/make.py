@@ -44,7 +44,8 @@ INTRODUCTION = """\
 Made by `python -m docs.gallery.make` with the built-in engine; `python -m docs.gallery.make --portraits DIR --out DIR`
 does the same with pictures of yours. In every pair of rows the head, and below it the mouth in close-up: first the
 photo, then the mouth at rest, closed for M, open for AA, EE and OO, with the teeth on the lower lip for F and the
-tongue up for L or TH, then moments of the bundled sentence. All pictures are in the public domain."""
+tongue up for L and between the teeth for TH, then moments of the bundled sentence. All pictures are in the public
+domain."""
 
 HOPPER = Asset(
     name="grace-hopper",

@@ -64,6 +64,7 @@ def between(start: MouthPose, end: MouthPose, part: float) -> MouthPose:
         start.gap + share * (end.gap - start.gap),
         start.bite + share * (end.bite - start.bite),
         start.tongue + share * (end.tongue - start.tongue),
+        start.dental + share * (end.dental - start.dental),
         _light(start) + share * (_light(end) - _light(start)),
     )
 

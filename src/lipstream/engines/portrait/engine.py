@@ -169,6 +169,7 @@ class PortraitPerformance:
                 motion.coefficients[frame],
                 float(motion.closed[frame]),
                 float(motion.lip_bite[frame]),
+                float(motion.dental[frame]),
                 float(motion.tongue[frame]),
                 float(motion.speech[frame]),
             )

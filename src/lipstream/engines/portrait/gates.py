@@ -8,21 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lipstream.engines.portrait.contacts import Told
+
 Array = NDArray[np.float32]
 
 TOLD = ("closed", "speech")
 """What the network tells besides the coefficients, each as a probability."""
-SHOWN = ("closed", "lip_bite", "tongue", "speech")
+SHOWN = ("closed", "lip_bite", "dental", "tongue", "speech")
 """What a mouth has besides coefficients, each 0…1."""
 
 SPEAKING = (0.20, 0.50)
 """Below the first probability of speech the mouth rests, above the second it moves as the network says."""
 TOUCHING = (0.03, 0.20)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
-BITING = (0.20, 0.45)
-"""The same for the lower lip at the upper teeth."""
-RAISING = (0.20, 0.50)
-"""The same for the tip of the tongue."""
+BITING = (0.23, 0.37)
+"""The same for the lower lip at the upper teeth: below the first it is not there, above the second it touches."""
+DENTAL = (0.20, 0.30)
+"""The same for the tip of the tongue between the teeth, whose phones are heard less surely."""
+RAISING = (0.25, 0.43)
+"""The same for a raised tip."""
 SILENT = (16, 36)
 """After the first number of silent hops in a row a mouth begins to rest, after the second it does, whatever the network
 says: the closures of p, t and k are shorter than 160 ms."""
@@ -38,6 +42,7 @@ distances. Its speaker's mouth stays as wide as it was, those of both others tha
 this."""
 
 _LOWER_LIP, _UPPER_LIP = (14, 87, 317), (13, 82, 312)  # mesh points in the middle of the inner lips
+_LOW, _HIGH = np.array([BITING, DENTAL, RAISING], np.float32).T
 _SURE = 0.001  # probabilities nearer to 0 or 1 count as this
 
 
@@ -52,23 +57,29 @@ class Gates:
     spreading: Array
     """(K,) how they change when the mouth gets one inter-ocular distance wider."""
 
-    def __call__(self, out: Array, contacts: Array, quiet: int, ease: np.float32) -> Array:
-        """(K + 2,) coefficients and TOLD, (5,) contacts and the silent hops so far → (K + 4,) coefficients, scaled by
-        ``ease`` 0…1, and SHOWN.
+    def __call__(self, out: Array, told: Told, ease: np.float32) -> Array:
+        """(K + 2,) coefficients and TOLD, and what the ear told → (K + 5,) coefficients, scaled by ``ease`` 0…1, and
+        SHOWN.
 
         Lips close in the way they usually do.
         """
         k = len(self.opening)
         closed, speech = out[k:]
-        lips, teeth, tip, rounded, low = contacts
-        speech = min(speech, 1 - ramp(quiet, *SILENT))
-        spoken = out[:k] + np.float32(SPEAKING_WIDTH - ROUNDED_NARROWS * rounded) * self.spreading
+        speech = min(speech, 1 - ramp(told.quiet, *SILENT))
+        spoken = out[:k] + np.float32(SPEAKING_WIDTH - ROUNDED_NARROWS * told.rounded) * self.spreading
         coefficients = spoken * (ease * ramp(speech, *SPEAKING))
-        touch = ramp(_both(closed, lips), *TOUCHING)
+        touch = ramp(_both(closed, told.lips), *TOUCHING)
         gap = max(np.float32(0.0), self.opening @ coefficients)
-        shown = np.array([touch, ramp(teeth, *BITING), ramp(tip, *RAISING), speech], np.float32)
-        wider = (1 - np.float32(ROUNDED_CLOSES) * rounded) * (1 + np.float32(OPEN_OPENS) * low)
+        shown = np.array([touch, *articulated(told.articulation), speech], np.float32)
+        wider = np.float32((1 - ROUNDED_CLOSES * told.rounded) * (1 + OPEN_OPENS * told.low))
         return np.concatenate([coefficients + self.closing * (gap * (1 - (1 - touch) * wider)), shown])
+
+
+def articulated(probable: Array) -> Array:
+    """(n, 3) how probable bite, tip between the teeth and raised tip are around a step → (3,) 0…1 of each, eased."""
+    part = np.minimum(np.float32(1.0), np.maximum(np.float32(0.0), (probable - _LOW) / (_HIGH - _LOW)))
+    smooth: Array = part * part * (3 - 2 * part)
+    return np.asarray(smooth.mean(axis=0))
 
 
 def _both(network: float, ear: float) -> float:

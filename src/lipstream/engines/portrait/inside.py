@@ -28,7 +28,9 @@ REDDENING = np.array([0.22, 0.05, -0.14])
 """How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
 TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.008
 """Tip of the tongue, IOD: below the line of closed lips, behind the lower lip, moving with the jaw, when it is down;
-above the upper teeth's edges, standing with the skull, for l, n, t, th."""
+above the upper teeth's edges, standing with the skull, for l, n, t, d."""
+DENTAL_HIDDEN, DENTAL_UP = 0.08, 0.018
+"""The same for th, where it comes before them."""
 _GRAIN_STRENGTH = np.round(255 * np.clip(0.45 + 0.55 * np.arange(256) / 140, 0, 1)).astype(np.uint8)
 """Strength of the grain, 0…255, on pixels of each brightness: less in the dark, as in photographs."""
 _NO_GRAIN = np.array([128.0, 128.0, 128.0, 0.0])
@@ -68,7 +70,12 @@ class Inside:
             hidden = jaw_y + TONGUE_HIDDEN * self._rig.scale
             up = skull_y + (interior.upper_edge - TONGUE_UP) * self._rig.scale
             inside = self._covered(inside, interior.tongue, part, jaw_x, hidden + pose.tongue * min(0.0, up - hidden))
-        return self._covered(inside, interior.upper, part, skull_x, skull_y)
+        inside = self._covered(inside, interior.upper, part, skull_x, skull_y)
+        if pose.dental > 0:
+            hidden = jaw_y + DENTAL_HIDDEN * self._rig.scale
+            up = skull_y + (interior.upper_edge - DENTAL_UP) * self._rig.scale
+            inside = self._covered(inside, interior.tip, part, jaw_x, hidden + pose.dental * min(0.0, up - hidden))
+        return inside
 
     def _covered(self, behind: Pixels, sheet: Sheet, part: Part, dx: float, dy: float) -> Pixels:
         """``behind``, a part of the block, with a sheet before it that was moved by (dx, dy) pixels."""

@@ -1,8 +1,9 @@
 """What shows between the lips: teeth, tongue and the dark behind them, drawn once per portrait.
 
 Everything is painted in linear light on the pixels of the mouth block, as sheets one before the other: the floor of
-the mouth with the resting tongue, the raised tongue, the lower teeth, which all move with the jaw, and the upper teeth,
-which belong to the skull. The renderer shifts them and darkens all by how far the lips are apart.
+the mouth with the resting tongue, the raised tongue, the lower teeth, the upper teeth, which belong to the skull, as
+the others do to the jaw, and the tip of the tongue that comes before them for th. The renderer shifts them and darkens
+all by how far the lips are apart.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lipstream.engines.portrait.lighting import Light
 from lipstream.engines.portrait.lips import LipLine
 from lipstream.engines.portrait.own_teeth import find_own_teeth
 from lipstream.engines.portrait.texture import Texture
-from lipstream.engines.portrait.tongue import raised_tongue, resting_tongue
+from lipstream.engines.portrait.tongue import dental_tongue, raised_tongue, resting_tongue
 from lipstream.engines.portrait.warp import Floats, Lattice, smoothstep, supersample
 from lipstream.face.pose import Pose
 
@@ -80,6 +81,8 @@ class Interior:
     """(height, width, 3) samples of the floor of the mouth and the resting tongue, opaque; moves with the jaw."""
     tongue: Sheet
     """Raised tongue, its tip at the line of closed lips."""
+    tip: Sheet
+    """Tip of the tongue that comes between the teeth, its top at the line of closed lips."""
     lower: Sheet
     """Lower teeth and gum; move with the jaw."""
     upper: Sheet
@@ -135,6 +138,7 @@ def paint_interior(
     tongue = resting_tongue(u, v - TONGUE_AT_REST, palette, light, soft, frame.scale)
     floor = _over(floor, _dimmed(tongue, falloff))
     raised = _dimmed(raised_tongue(u, v, palette, light, soft, frame.scale), falloff)
+    tip = _dimmed(dental_tongue(u, v, palette, light, soft, frame.scale), falloff)
     arc, turn = arch.at(u)
     relief = arch.lit(teeth.carve_row(teeth.LOWER), tooth, light, upright=False)
     lower = _dimmed(teeth.sample_row(relief, arc, LOWER_EDGE - v, soft), LOWER_LIGHT * falloff**LOWER_FALLOFF)
@@ -155,6 +159,7 @@ def paint_interior(
         area.y - block.y,
         supersample(encoded(palette.tinted(floor[..., :3])), supersampling),
         _sheet(raised, palette, supersampling),
+        _sheet(tip, palette, supersampling),
         _sheet(lower, palette, supersampling),
         _sheet(upper, palette, supersampling),
         _grain(texture, upper if own is not None and own.layer is not None else None, palette, area),

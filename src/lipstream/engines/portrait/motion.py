@@ -86,8 +86,10 @@ class Motion:
     """(m,) 0…1: how nearly the lips touch (b, p, m, silence)."""
     lip_bite: Array
     """(m,) 0…1: how nearly the lower lip touches the upper teeth (f, v)."""
+    dental: Array
+    """(m,) 0…1: how far the tip of the tongue is between the teeth (th)."""
     tongue: Array
-    """(m,) 0…1: how far the tip of the tongue is up (l, th, n, t, d)."""
+    """(m,) 0…1: how far the tip of the tongue is up (l, n, t, d, and th)."""
     speech: Array
     """(m,) 0…1: how surely somebody speaks."""
 
@@ -205,13 +207,13 @@ class MotionStream:
         self._ear.hear(heard)
         for first in range(0, len(heard), self._block):
             for out in self._network.steps(heard[first : first + self._block], self._state):
-                contacts, quiet = self._ear.step()
+                told = self._ear.step()
                 if self._next_step >= 0:
-                    self._steps.append(self._gates(out, contacts, quiet, ramp(self._next_step, 0, _EASE_IN)))
+                    self._steps.append(self._gates(out, told, ramp(self._next_step, 0, _EASE_IN)))
                 self._next_step += 1
 
     def _ready_frames(self, limit: int | None) -> list[Array]:
-        """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
+        """Rows (K + 5,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
         rows: list[Array] = []
         first = self._next_step - len(self._steps)
         while limit is None or self._frame < limit:

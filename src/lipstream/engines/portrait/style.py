@@ -38,6 +38,11 @@ TONGUE_LOWERS_JAW = 0.5
 """How far the jaw goes down with that lip."""
 TONGUE_PARTS = (0.03, 0.07)
 """Only lips that are further apart than the first do so, from the second on fully: others are about to close, IOD."""
+DENTAL_GAP_IOD, WIDEST_DENTAL_GAP_IOD = 0.050, 0.100
+"""For th, whose tip shows between teeth that are close, lips further apart than the first approach the second, IOD."""
+DENTAL_LIP_IOD, DENTAL_LOWERS_IOD = 0.100, 0.060
+"""For th the lower lip comes down to the first below the line of closed lips, which is below the upper teeth, but by no
+more than the second, IOD."""
 ROUNDING = (0.010, 0.060)
 """Mouths narrower than at rest by the first are rounded a little, by the second fully, IOD. The measured motion
 purses lips less than people expect to see, because the training's speaker hardly does."""
@@ -63,7 +68,9 @@ class MouthPose:
     bite: float
     """0…1: how much the upper teeth rest on the lower lip."""
     tongue: float
-    """0…1: how far the tip of the tongue is raised."""
+    """0…1: how far the tip of the tongue is raised behind the teeth."""
+    dental: float = 0.0
+    """0…1: how far it is between the teeth."""
     light: float | None = None
     """Distance between the lips that the light inside is that of, IOD; None: :attr:`gap`. See :class:`.easing.Glow`."""
 
@@ -82,7 +89,10 @@ class Style:
         self._gap = gaps.mean(axis=0).astype(np.float32)
         self._width = _width_operator(basis.points, basis.vectors)
         self._rounding = float(np.clip(_mouth_width(face), 0.7, WIDEST_ROUNDED))
-        upper = basis.vectors[:, np.isin(basis.points, mesh.INNER_UPPER_LIP[4:7]), 1].mean(axis=1)
+        upper, self._lower = (
+            basis.vectors[:, np.isin(basis.points, lip[4:7]), 1].mean(axis=1)
+            for lip in (mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP)
+        )
         # The least change of coefficients that leaves no gap anywhere between the lips: c - P c.
         self._closing = (_least(gaps) @ gaps).astype(np.float32)
         # Teeth meet the lower lip where it is at rest: lips that met further down would hide them, and a low jaw would
@@ -90,25 +100,33 @@ class Style:
         alone = _least(np.concatenate([gaps, upper[None], self._width[None]]))[:, -1]
         self._biting = (np.eye(len(alone)) - np.outer(alone, self._width)).astype(np.float32)
 
-    def pose(self, coefficients: Floats, closed: float, lip_bite: float, tongue: float, speech: float) -> MouthPose:
+    def pose(
+        self, coefficients: Floats, closed: float, lip_bite: float, dental: float, tongue: float, speech: float
+    ) -> MouthPose:
         """The mouth for one frame of a :class:`~lipstream.engines.portrait.motion.Motion`."""
         awake = _between(speech, SPEAKING)
         bite = awake * lip_bite
         rounded = awake * self._rounding * self._roundness(coefficients)
         motion = coefficients * np.float32(awake * self.gain)
-        motion = motion * np.float32(_limit(float(self._gap @ motion)))
-        touch = max(closed, bite)
+        motion = motion * np.float32(_limit(float(self._gap @ motion), WIDE_GAP_IOD, WIDEST_GAP_IOD))
         motion = motion - np.float32(bite) * (self._biting @ motion)
         motion = motion - np.float32(closed) * (self._closing @ motion)
         gap = float(self._gap @ motion)
         if gap < PRESSED_GAP_IOD:
             motion = motion - np.float32(1 - PRESSED_GAP_IOD / gap) * (self._closing @ motion)
-            gap = PRESSED_GAP_IOD
-        raised = awake * tongue * (1 - touch)
-        most = np.clip((TONGUE_GAP_IOD - gap) / TONGUE_LOWERS_IOD, 0, 1)
-        lowered = float(raised * _between(gap, TONGUE_PARTS) * most)
-        weights = np.append(motion, np.array([bite, lowered, rounded], np.float32))
-        return MouthPose(weights, gap + bite * BITE_GAP_IOD + lowered * TONGUE_LOWERS_IOD, bite, raised)
+        free = awake * (1 - max(closed, bite))
+        dental = free * dental
+        narrower = dental * (1 - _limit(gap, DENTAL_GAP_IOD, WIDEST_DENTAL_GAP_IOD))
+        motion = motion - np.float32(narrower) * (self._closing @ motion)
+        gap = max(float(self._gap @ motion), PRESSED_GAP_IOD)
+        lowered = max(free * tongue * _room(gap), dental * self._dental_room(motion))
+        weights = np.append(motion, np.array([bite, lowered / TONGUE_LOWERS_IOD, rounded], np.float32))
+        gap += bite * BITE_GAP_IOD + lowered
+        return MouthPose(weights, gap, bite, free * tongue * (1 - dental), dental)
+
+    def _dental_room(self, motion: Floats) -> float:
+        """How far the lower lip comes down for the tip between the teeth, IOD."""
+        return min(max(DENTAL_LIP_IOD - float(self._lower @ motion), 0.0), DENTAL_LOWERS_IOD)
 
     def _roundness(self, coefficients: Floats) -> float:
         """0…1: how much lips are pursed beyond what an opening jaw draws in."""
@@ -212,12 +230,17 @@ def _calm(yaw: float) -> float:
     return float(1 - 0.5 * np.clip((abs(yaw) - CALM_YAW) / (LAST_YAW - CALM_YAW), 0, 1))
 
 
-def _limit(gap: float) -> float:
-    """Factor that brings a gap softly below :data:`WIDEST_GAP_IOD`."""
-    if gap <= WIDE_GAP_IOD:
+def _room(gap: float) -> float:
+    """How far the lower lip comes down for a raised tongue, IOD."""
+    return min(max(TONGUE_GAP_IOD - gap, 0.0), TONGUE_LOWERS_IOD) * _between(gap, TONGUE_PARTS)
+
+
+def _limit(gap: float, wide: float, widest: float) -> float:
+    """Factor that brings a gap of more than ``wide`` softly below ``widest``."""
+    if gap <= wide:
         return 1.0
-    room = WIDEST_GAP_IOD - WIDE_GAP_IOD
-    return (WIDE_GAP_IOD + room * float(np.tanh((gap - WIDE_GAP_IOD) / room))) / gap
+    room = widest - wide
+    return (wide + room * float(np.tanh((gap - wide) / room))) / gap
 
 
 def _between(value: float, limits: tuple[float, float]) -> float:

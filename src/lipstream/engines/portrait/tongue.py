@@ -1,4 +1,4 @@
-"""A tongue, nobody's own: lying on the floor of the mouth, or with its tip up for l, th, n, t and d."""
+"""A tongue, nobody's own: on the floor of the mouth, with its tip up for l, n, t and d, or between the teeth for th."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ NEARER = 1.35
 """Light on a raised tongue, whose tip is close to the lips, over that on a resting one."""
 GRAIN_SIZE, GRAIN = 0.007, 0.20
 """Size of the papillae, IOD, and how much they tilt the surface."""
+
+
+TIP_HALF_WIDTH = 0.17
+"""Half the width of the tip that shows between the teeth, IOD."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,15 @@ def raised_tongue(u: Values, v: Values, palette: Palette, light: Light, soft: fl
     frenulum = np.exp(-((u / 0.012) ** 2)) * under
     reached = NEARER * (0.45 + 0.55 * smoothstep(depth / 0.035)) * (1 - 0.5 * under) * (1 + 0.25 * frenulum)
     return _lit(_Surface(depth, tilt, turn, reached, RAISED_HALF_WIDTH, 0.014), u, palette, light, soft, scale)
+
+
+def dental_tongue(u: Values, v: Values, palette: Palette, light: Light, soft: float, scale: float) -> Floats:
+    """The flat tip that comes out between the teeth, its top at ``v`` = 0; as :func:`resting_tongue`."""
+    depth = v - 0.020 * (np.abs(u) / 0.13) ** 3
+    turn = np.radians(60) - np.radians(85) * np.clip(depth / 0.07, 0, 1) ** 0.8
+    tilt = np.radians(55) * np.clip(u / TIP_HALF_WIDTH, -1, 1)
+    reached = 1.45 * (0.55 + 0.45 * smoothstep(depth / 0.025))
+    return _lit(_Surface(depth, tilt, turn, reached, TIP_HALF_WIDTH, 0.010), u, palette, light, soft, scale)
 
 
 def _lit(surface: _Surface, u: Values, palette: Palette, light: Light, soft: float, scale: float) -> Floats:
