@@ -6,6 +6,7 @@ import ast
 import base64
 import io
 import json
+import logging
 import re
 import signal
 import socket
@@ -453,6 +454,24 @@ def test_an_uploader_that_leaves_stops_its_work(small_server: LiveServer, media:
     wait_until(lambda: small_server.metric("lipstream_jobs_running") == 0, "the job stopped", STOP_SECONDS)
 
 
+@pytest.mark.parametrize("path", ["/v1/lipsync", "/v1/avatars"])
+def test_an_uploader_that_leaves_before_the_end_is_no_mistake_of_ours(
+    small_server: LiveServer, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 9999"
+    part = '--x\r\nContent-Disposition: form-data; name="image"; filename="a"'
+    log, tasks = logging.getLogger("uvicorn.error"), small_server.uvicorn.server_state.tasks
+    log.addHandler(caplog.handler)
+    try:
+        with socket.create_connection(("127.0.0.1", small_server.port)) as client:
+            client.sendall(f"{head}\r\n\r\n{part}\r\n\r\n".encode())
+            wait_until(lambda: tasks, "the upload has begun")
+        wait_until(lambda: not tasks, "the upload is over")
+    finally:
+        log.removeHandler(caplog.handler)
+    assert not caplog.records
+
+
 def test_limits_are_told(small_server: LiveServer) -> None:
     limits = small_server.get_json("/v1/limits")
     assert limits["max_message_bytes"] == SMALL_LIMIT
@@ -595,7 +614,7 @@ def test_page_and_sample(server: LiveServer) -> None:
     assert speech.content[:4] == b"RIFF"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing/here"), ("GET", "/v1/lipsync"), ("POST", "/")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing/here"), ("POST", "/nothing"), ("GET", "/v1/lipsync/x")])
 def test_what_is_not_there_is_said_in_words(server: LiveServer, method: str, path: str) -> None:
     answer = httpx.request(method, server.url(path))
     assert answer.status_code == 404
@@ -604,6 +623,36 @@ def test_what_is_not_there_is_said_in_words(server: LiveServer, method: str, pat
         "code": "not_found",
         "message": f"Nothing answers {method} {path}. /docs lists what does; / is the page.",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/lipsync", "POST"),
+        ("DELETE", "/v1/avatars", "GET, POST"),
+        ("PUT", "/v1/avatars/x", "GET, DELETE"),
+        ("POST", "/readyz", "GET"),
+        ("OPTIONS", "/v1/limits", "GET"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/lipstream.js", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_named_where_there_is_one(server: LiveServer, method: str, path: str, allowed: str) -> None:
+    answer = httpx.request(method, server.url(path))
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allowed
+    assert answer.json() == {
+        "status": "error",
+        "code": "method_not_allowed",
+        "message": f"{path} answers {allowed}, not {method}. /docs has the details.",
+    }
+
+
+def test_a_websocket_asked_as_a_page_says_what_it_is(server: LiveServer) -> None:
+    answer = httpx.get(server.url("/ws/stream"))
+    assert answer.status_code == 404
+    address = server.url("/ws/stream").replace("http", "ws")
+    assert answer.json()["message"] == f"Nothing answers GET /ws/stream. It is a WebSocket: connect to {address}."
 
 
 def listens(port: int) -> bool:

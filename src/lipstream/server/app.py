@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Mount
 
 from lipstream.config import Settings
 from lipstream.errors import LipstreamError, RequestError
@@ -20,8 +21,11 @@ from lipstream.server.lipsync_ws import lipsync_routes
 from lipstream.server.pages import add_pages, sample_routes
 from lipstream.server.probes import probe_routes
 from lipstream.server.rest import error_response, rest_routes
-from lipstream.server.service import Service
+from lipstream.server.service import Service, our_mistake
 from lipstream.server.stream_ws import stream_routes
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+"""What a path is tried with when it does not answer the method asked for."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -57,10 +61,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def nothing_there(request: Request, error: HTTPException) -> Response:
         if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             return await http_exception_handler(request, error)
-        asked = f"{request.method} {request.url.path}"
-        return error_response(
-            RequestError("not_found", f"Nothing answers {asked}. /docs lists what does; / is the page.")
-        )
+        return _unanswered(request, app.routes, error)
+
+    @app.exception_handler(Exception)
+    async def in_general(_: Request, __: Exception) -> Response:
+        return error_response(our_mistake())  # Starlette raises the exception again, and uvicorn logs it
 
     for router in (
         lipsync_routes(service),
@@ -73,3 +78,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     add_pages(app)
     return app
+
+
+def _unanswered(request: Request, routes: Sequence[BaseRoute], error: HTTPException) -> Response:
+    """What is said where nothing is, or nothing for this method, or only a WebSocket."""
+    method, path = request.method, request.url.path
+
+    def answers(**otherwise: str) -> bool:
+        scope = {**request.scope, **otherwise}
+        # The page's files are mounted on all paths; of them the error itself says what is there.
+        return any(route.matches(scope)[0] is Match.FULL for route in routes if not isinstance(route, Mount))
+
+    allowed = (error.headers or {}).get("Allow") or ", ".join(name for name in METHODS if answers(method=name))
+    if allowed:
+        refusal = RequestError("method_not_allowed", f"{path} answers {allowed}, not {method}. /docs has the details.")
+        return error_response(refusal, {"Allow": allowed})
+    hint = "/docs lists what does; / is the page."
+    if answers(type="websocket"):
+        hint = f"It is a WebSocket: connect to ws://{request.url.netloc}{path}."
+    return error_response(RequestError("not_found", f"Nothing answers {method} {path}. {hint}"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from lipstream.config import Settings
@@ -59,6 +61,13 @@ def add_pages(app: FastAPI) -> None:
 
 class PageFiles(StaticFiles):
     """The page's files, with headers that keep everything but this server out of it."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Raises :class:`HTTPException`: 404, or 405 for other methods only where there is a file."""
+        if scope["method"] in ("GET", "HEAD"):
+            return await super().get_response(path, scope)
+        await super().get_response(path, {**scope, "method": "HEAD"})
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, HEAD"})
 
     def file_response(
         self,

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from lipstream.config import Settings
 from lipstream.errors import BusyError, CancelledError, LipstreamError, RequestError
@@ -70,6 +71,7 @@ STATUS = {
     "no_audio_stream": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "engine_unavailable": HTTPStatus.NOT_IMPLEMENTED,
     "not_found": HTTPStatus.NOT_FOUND,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "avatar_unknown": HTTPStatus.NOT_FOUND,
     "server_busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -110,11 +112,11 @@ def rest_routes(service: Service) -> APIRouter:
     return router
 
 
-def error_response(error: LipstreamError) -> JSONResponse:
+def error_response(error: LipstreamError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An error as the same JSON that the WebSocket answers, with the status that fits its code."""
-    headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, BusyError) else None
+    retry = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, BusyError) else {}
     status = STATUS.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return JSONResponse(error_fields(error), status_code=status, headers=headers)
+    return JSONResponse(error_fields(error), status_code=status, headers={**retry, **(headers or {})})
 
 
 async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
@@ -167,7 +169,7 @@ async def read_form(request: Request, settings: Settings, files: Collection[str]
     """The parts of an upload; files over a megabyte wait on disk, as Starlette does it. To be closed by the caller.
 
     ``files`` are the fields of files that there are, for the message. Raises :class:`RequestError` (``not_a_form``,
-    ``bad_form``, ``message_too_large``).
+    ``bad_form``, ``message_too_large``), and :class:`CancelledError` when the client leaves before it has sent all.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         fields = ", ".join(f'"{name}"' for name in files)
@@ -179,6 +181,8 @@ async def read_form(request: Request, settings: Settings, files: Collection[str]
     try:
         return await parser.parse()
     except MultiPartException as error:
+        if upload.left:
+            raise CancelledError from None
         await upload.discard()
         if upload.too_large:
             raise message_too_large(settings) from None
@@ -193,12 +197,19 @@ class _Upload:
         self._limit = limit
         announced = request.headers.get("content-length", "")
         self.too_large = announced.isdecimal() and int(announced) > limit
+        self.left = False
+        """Whether the client went away in the middle."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body. Ends with :class:`MultiPartException`, upon which the parser closes its files, over the limit."""
+        """The body. Over the limit, and when the client leaves, it ends with :class:`MultiPartException`, upon which
+        the parser closes its files."""
         received = 0
         while not self.too_large:
-            chunk = await anext(self._stream, None)
+            try:
+                chunk = await anext(self._stream, None)
+            except ClientDisconnect:
+                self.left = True
+                raise MultiPartException("left") from None
             if chunk is None:
                 return
             received += len(chunk)
@@ -213,7 +224,7 @@ class _Upload:
             async for _ in self._stream:
                 pass
 
-        with suppress(asyncio.TimeoutError):
+        with suppress(asyncio.TimeoutError, ClientDisconnect):
             await asyncio.wait_for(drain(), DISCARD_SECONDS)
 
 

@@ -123,6 +123,11 @@ class Service:
 def internal_error(error: Exception) -> LipstreamError:
     """What clients hear about a mistake of ours; the log hears the rest."""
     logger.error("Unexpected error", exc_info=error)
+    return our_mistake()
+
+
+def our_mistake() -> LipstreamError:
+    """The same for what is logged by somebody else."""
     return LipstreamError(
         "internal_error", "Something went wrong in the server, and it was logged. Trying again may or may not help."
     )
