@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -80,6 +81,31 @@ def test_records_of_before_clips_and_chosen_faces_are_read(tmp_path: Path) -> No
     )
     assert library.get(record.id) == record
     assert library.records() == [record]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"id": 1}'])
+def test_a_damaged_record_hides_no_other_and_is_made_again(library: AvatarLibrary, tmp_path: Path, damage: str) -> None:
+    whole, _ = library.add(b"picture", look)
+    damaged, _ = library.add(b"another", look)
+    (tmp_path / "avatars" / damaged.id / "avatar.json").write_text(damage)
+    assert library.records() == [whole]
+    with pytest.raises(SessionError) as caught:
+        library.get(damaged.id)
+    assert caught.value.code == "avatar_unknown"
+    assert library.add(b"another", look) == (damaged, True)
+    assert library.get(damaged.id) == damaged
+
+
+def test_nothing_stays_of_what_the_disk_had_no_room_for(
+    library: AvatarLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        library.add(b"picture", look)
+    assert list((tmp_path / "avatars").iterdir()) == []
 
 
 def test_the_same_file_as_the_other_kind_is_another_avatar(library: AvatarLibrary) -> None:
@@ -242,3 +268,10 @@ def test_uploads_that_are_refused(
 ) -> None:
     answer = httpx.post(server.url("/v1/avatars"), **fields)  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_mistake_of_ours_has_a_code(tmp_path: Path, portrait: bytes) -> None:
+    (tmp_path / "file").touch()
+    with running_server(Settings(avatar_dir=tmp_path / "file" / "avatars")) as server:
+        answer = httpx.post(server.url("/v1/avatars"), files={"image": portrait})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")

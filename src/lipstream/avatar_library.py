@@ -110,9 +110,11 @@ class AvatarLibrary:
         """
         name = _name(data, face_index, kind)
         if self._has(name):
-            with suppress(SessionError):  # forgotten in this moment: then it is new
+            try:
                 self._touch(name)
                 return self._record(name), False
+            except SessionError:  # forgotten in this moment, or damaged: then it is new
+                self._delete(self._directory / name)
         avatar = look(data)
         record = _describe(name, avatar, face_index)
         with self._lock:
@@ -129,7 +131,7 @@ class AvatarLibrary:
         """All of them, the most recently used first."""
         records = []
         for path in sorted(self._folders(), key=_used, reverse=True):
-            with suppress(SessionError):  # forgotten in this moment
+            with suppress(SessionError):  # forgotten in this moment, or damaged
                 records.append(self._record(path.name))
         return records
 
@@ -164,21 +166,26 @@ class AvatarLibrary:
             raise _unknown() from None
 
     def _record(self, name: str) -> AvatarRecord:
-        facts = json.loads(self._read(name, _FACTS))
-        facts |= {"face": Box(**facts["face"]), "pose": Direction(**facts["pose"])}
-        return AvatarRecord(**{**facts, "warnings": tuple(facts["warnings"])})
+        text = self._read(name, _FACTS)
+        try:
+            facts = json.loads(text)
+            facts |= {"face": Box(**facts["face"]), "pose": Direction(**facts["pose"])}
+            return AvatarRecord(**{**facts, "warnings": tuple(facts["warnings"])})
+        except (ValueError, TypeError, KeyError):  # the machine went down while it was written: not a reason to
+            raise _unknown() from None  # refuse the others
 
     def _write(self, record: AvatarRecord, data: bytes, thumbnail: bytes) -> None:
         """All files, then the folder's name: nobody sees half an avatar."""
         self._directory.mkdir(parents=True, exist_ok=True)
         draft = self._draft(record.id)
         draft.mkdir()
-        (draft / _PICTURE).write_bytes(data)
-        (draft / _THUMBNAIL).write_bytes(thumbnail)
-        (draft / _FACTS).write_text(json.dumps(record.to_json()))
         try:
-            draft.rename(self._directory / record.id)
-        except OSError:  # somebody else was faster with the same picture
+            (draft / _PICTURE).write_bytes(data)
+            (draft / _THUMBNAIL).write_bytes(thumbnail)
+            (draft / _FACTS).write_text(json.dumps(record.to_json()))
+            with suppress(OSError):  # somebody else was faster with the same picture
+                draft.rename(self._directory / record.id)
+        finally:  # the disk may be full
             shutil.rmtree(draft, ignore_errors=True)
 
     def _forget(self, keep: str) -> None:
