@@ -140,7 +140,7 @@ def read_json(text: str) -> dict[str, object]:
         reason = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
         raise RequestError("bad_json", f"The message is not JSON{reason}. Send one JSON object as text.") from None
     if not isinstance(fields, dict):
-        raise RequestError("bad_json", 'The message must be a JSON object such as {"audio": "...", "image": "..."}.')
+        raise RequestError("bad_json", 'The message must be one JSON object: {"name of a field": its value, ...}.')
     return cast("dict[str, object]", fields)
 
 

@@ -12,7 +12,7 @@ from lipstream.live import AudioFormat, Event, SpeechEnded, SpeechStarted
 from lipstream.media.clock import MAX_FPS, MIN_FPS
 from lipstream.media.opus import OPUS_RATE, OpusReader
 from lipstream.media.pcm import PcmEncoding, PcmReader
-from lipstream.server.messages import MAX_FACE_INDEX, MAX_ID_LENGTH, read_json
+from lipstream.server.messages import MAX_FACE_INDEX, MAX_ID_LENGTH, read_json, unknown_field
 from lipstream.studio import EngineName
 
 VERSION: Literal[1] = 1
@@ -32,7 +32,7 @@ class _Message(BaseModel):
 class AudioWish(_Message):
     """What the client will send."""
 
-    encoding: PcmEncoding | Literal["opus"] = Field(
+    encoding: Literal[PcmEncoding, "opus"] = Field(
         default="pcm_s16le",
         description="PCM, interleaved and little-endian, in chunks of any size; or an Opus packet in each message.",
     )
@@ -216,19 +216,34 @@ def read_message(text: str) -> ClientMessage:
         return _READER.validate_python(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        # Behind the name of the message type, as which pydantic counts the choice between them.
-        raise _in_words(first["type"], first["msg"], [str(part) for part in first["loc"][1:]]) from None
+        raise _in_words(first["type"], first["msg"], [str(part) for part in first["loc"]]) from None
 
 
-def _in_words(kind: str, complaint: str, path: list[str]) -> RequestError:
-    name = ".".join(path) or "type"
-    if kind == "extra_forbidden":
-        return RequestError("unknown_field", f'There is no field "{name[:60]}" in this message.')
-    if kind == "missing":
-        return RequestError("missing_field", f'The field "{name}" is missing.')
+def _in_words(kind: str, complaint: str, place: list[str]) -> RequestError:
+    """pydantic's error about the field at ``place``, whose first part is the message's type."""
     if kind == "union_tag_invalid":
         return RequestError("bad_field", f'The field "type" must be one of {", ".join(_TYPES)}.')
-    return RequestError("bad_field", f'The field "{name}": {complaint[:1].lower()}{complaint[1:]}.')
+    model: type[BaseModel] = _TYPES[place[0]]
+    path: list[str] = []
+    for part in place[1:]:
+        path.append(part)
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    name = ".".join(path)
+    if kind == "extra_forbidden":
+        return unknown_field(name, list(model.model_fields))
+    if kind == "missing":
+        return RequestError("missing_field", f'The field "{name}" is missing.')
+    if not path:
+        return RequestError("bad_field", "The name of a field is no text: it has half a character in it.")
+    need = complaint.partition(" should ")[2]
+    if kind == "model_type":
+        need = f"be an object with fields out of {', '.join(model.model_fields)}"
+    elif 1 + len(path) < len(place):  # behind a name that may be of several types, pydantic tells them apart
+        need = f"be text of at most {MAX_ID_LENGTH} characters, or a whole number"
+    return RequestError("bad_field", f'The field "{name}" must {need}.')
 
 
 def event_message(event: Event) -> ServerMessage:
