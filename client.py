@@ -5,8 +5,8 @@
     python client.py me.mp4 hello.wav                 # a clip: its mouth is replaced in every frame
     python client.py --url ws://gpu-box:8000/ws/lipsync
 
-Needs only the package ``websockets``. Exit codes: 0 saved, 1 no connection or no room for the file, 2 wrong usage,
-3 the server refused.
+Needs only the package ``websockets``. Exit codes: 0 saved, 1 no connection, or a file that cannot be read or
+written, 2 wrong usage, 3 the server refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> int:
         return fail(1, f"The server closed the connection: {reason}")
     except (OSError, InvalidHandshake, InvalidURI) as error:
         return fail(1, f"No connection to {options.url}: {error}. Is the server running (make run)?")
-    if answer["status"] != "success":
+    if answer.get("status") != "success":
         return fail(3, f"{answer['message']} ({answer['code']})")
     try:
         options.output.write_bytes(base64.b64decode(answer["video"]))
@@ -59,7 +59,7 @@ def request(websocket: ClientConnection, files: dict[str, bytes], *, fps: float,
     websocket.send(json.dumps({**encoded, "fps": fps, "engine": engine, "progress": True}))
     while True:
         answer: dict[str, str] = json.loads(websocket.recv())
-        if answer["status"] != "progress":
+        if answer.get("status") != "progress":
             return answer
         end = "\n" if answer["done"] == answer["total"] else ""
         print(f"\r{answer['done']} of {answer['total']} frames", end=end, flush=True)
@@ -71,7 +71,10 @@ def read_input(given: Path | None, folder: Path, url: str, sample: str) -> tuple
     if given or files:
         path = given or files[0]
         print(f"Using {path}")
-        return path.name, path.read_bytes()
+        try:
+            return path.name, path.read_bytes()
+        except OSError as error:
+            raise SystemExit(fail(1, f"{path} cannot be read: {error.strerror}.")) from None
     server = urlsplit(url)
     address = f"{'https' if server.scheme == 'wss' else 'http'}://{server.netloc}{sample}"
     print(f"Nothing in {folder}/, so using {address}")

@@ -105,6 +105,22 @@ def test_what_the_server_refuses_is_said_in_words(folder: Path, server: LiveServ
     assert not (folder / "output.mp4").exists()
 
 
+def test_the_address_of_another_websocket(folder: Path, server: LiveServer, portrait_file: Path, speech: Path) -> None:
+    done = client(folder, None, portrait_file, speech, "--url", server.websocket_url("/ws/stream"))
+    assert done.returncode == 3
+    assert "(missing_field)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_read(folder: Path, server: LiveServer) -> None:
+    (folder / "input_image").mkdir()
+    (folder / "input_image" / "me.jpg").symlink_to("/proc/self/mem")
+    done = client(folder, server)
+    assert done.returncode == 1
+    assert "input_image/me.jpg cannot be read: Input/output error." in done.stderr
+    assert "No connection" not in done.stderr
+
+
 def test_no_server(folder: Path, portrait_file: Path, speech: Path) -> None:
     done = client(folder, None, portrait_file, speech, "--url", "ws://127.0.0.1:9/ws/lipsync")
     assert done.returncode == 1

@@ -91,6 +91,39 @@ def test_nobody_listens(portrait: bytes) -> None:
         asyncio.run(talk())
 
 
+@pytest.mark.parametrize("path", ["/ws/nothing", "/ws/lipsync"])
+def test_the_address_of_something_else(server: LiveServer, portrait: bytes, path: str) -> None:
+    refused(server.websocket_url(path), "unreachable", image=portrait)
+
+
+def test_an_address_that_is_none(portrait: bytes) -> None:
+    refused("http://localhost:8000/ws/stream", "unreachable", image=portrait)
+
+
+def test_avatar_and_image_exclude_each_other(server: LiveServer, portrait: bytes) -> None:
+    refused(server.websocket_url("/ws/stream"), "missing_field", image=portrait, avatar="0" * 32)
+
+
+def refused(url: str, code: str, *, image: bytes, avatar: str | None = None) -> None:
+    async def talk() -> None:
+        async with connect(url, image=image, avatar=avatar):
+            pass
+
+    with pytest.raises(LipstreamError) as caught:
+        asyncio.run(talk())
+    assert caught.value.code == code
+
+
+def test_samples_of_another_kind_are_not_sent_as_noise(server: LiveServer, portrait: bytes) -> None:
+    async def talk() -> None:
+        async with connect(server.websocket_url("/ws/stream"), image=portrait, seed=7) as session:
+            await session.send(np.zeros(160, np.int16))
+            with pytest.raises(ValueError, match="takes int16 samples, not float64"):
+                await session.send(np.zeros(160))  # type: ignore[arg-type]
+
+    asyncio.run(talk())
+
+
 def test_a_lost_connection_ends_everything_with_an_error(server: LiveServer, portrait: bytes) -> None:
     async def talk() -> None:
         async with connect(server.websocket_url("/ws/stream"), image=portrait) as session:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from lipstream.errors import LipstreamError
 from lipstream.media.opus import packet_duration
@@ -34,7 +34,7 @@ SEND_AHEAD_MS = 30_000.0
 KEPT_MEDIA = 600
 """Media messages that wait for whoever iterates; the oldest are forgotten."""
 
-_BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4}
+_SAMPLES: dict[str, np.dtype[Any]] = {"pcm_s16le": np.dtype(np.int16), "pcm_f32le": np.dtype(np.float32)}
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,15 @@ class Event:
 class StreamSession:
     """A session that is ready. Made by :func:`connect`; iterate it to receive, in one task at a time."""
 
-    def __init__(self, websocket: ClientConnection, ready: Event, bytes_per_second: float | None) -> None:
-        """Use :func:`connect`. ``bytes_per_second`` is None for Opus, which is not cut."""
+    def __init__(
+        self, websocket: ClientConnection, ready: Event, samples: np.dtype[Any] | None, per_second: int
+    ) -> None:
+        """Use :func:`connect`. ``samples`` is None for Opus, which is not cut; ``per_second`` counts all channels'."""
         self.ready = ready
         """``session.ready``: codec, size, rates, latencies."""
         self._websocket = websocket
-        self._bytes_per_second = bytes_per_second
+        self._samples = samples
+        self._bytes_per_second = samples.itemsize * per_second if samples else None
         self._limit = min(SEND_AHEAD_MS, ready["buffer_ms"] / 3)
         self._ahead = 0.0  # milliseconds of speech the server holds, as far as we know
         self._items: deque[Media | Event] = deque()
@@ -86,9 +89,10 @@ class StreamSession:
         """More speech of the current utterance, in the encoding of the session; the first piece begins one.
 
         Of Opus, one packet at a time. Waits while the server holds plenty. Raises :class:`LipstreamError` when the
-        session is over, and for what is not Opus (``not_opus``).
+        session is over, and for what is not Opus (``not_opus``); :class:`ValueError` for an array of other samples than
+        the session's, which would be noise.
         """
-        data = pcm if isinstance(pcm, bytes) else np.ascontiguousarray(pcm).tobytes()
+        data = pcm if isinstance(pcm, bytes) else self._as_bytes(pcm)
         if self._bytes_per_second is None:
             await self._send_piece(data, float(packet_duration(data)))
             return
@@ -96,6 +100,12 @@ class StreamSession:
         for start in range(0, len(data), piece):
             chunk = data[start : start + piece]
             await self._send_piece(chunk, len(chunk) / self._bytes_per_second)
+
+    def _as_bytes(self, pcm: NDArray[Any]) -> bytes:
+        if pcm.dtype != self._samples:
+            wanted = f"{self._samples} samples" if self._samples else "Opus packets as bytes"
+            raise ValueError(f"This session takes {wanted}, not {pcm.dtype} samples: convert them, or choose encoding.")
+        return np.ascontiguousarray(pcm).tobytes()
 
     async def _send_piece(self, data: bytes, seconds: float) -> None:
         async with self._news:
@@ -189,6 +199,7 @@ async def connect(
     image: bytes | None = None,
     engine: str = "auto",
     idle: str = "natural",
+    seed: int = 0,
     encoding: str = "pcm_s16le",
     sample_rate: int = 16_000,
     channels: int = 1,
@@ -199,28 +210,29 @@ async def connect(
 ) -> AsyncIterator[StreamSession]:
     """Open a session with an uploaded ``avatar`` or with an ``image`` file's bytes; it is closed with the block.
 
-    ``face_index`` is which face speaks, counted from 0 from left to right; None = the largest or the avatar's.
+    ``face_index`` is which face speaks, counted from 0 from left to right; None = the largest or the avatar's. The
+    others are the fields of ``session.start``.
 
-    Raises :class:`LipstreamError` with the server's code, or ``connection_lost``; and :class:`OSError` when nobody
-    listens there.
+    Raises :class:`LipstreamError` with the server's code, or ``connection_lost``, or ``unreachable`` when ``url`` is
+    not that of a stream; and :class:`OSError` when nobody listens there.
     """
     start: dict[str, Any] = {
         "type": "session.start",
         "version": 1,
         "engine": engine,
         "idle": idle,
+        "seed": seed,
         "audio": {"encoding": encoding, "sample_rate": sample_rate, "channels": channels},
         "video": {"container": container, "fps": fps, "width": width},
     }
     start |= {} if face_index is None else {"face_index": face_index}
-    start |= {"avatar": avatar} if image is None else {"image": base64.b64encode(image).decode()}
-    # Compression makes no media smaller; an init segment or a key frame may be large.
-    async with open_websocket(url, max_size=None, compression=None) as websocket:
+    start |= {} if avatar is None else {"avatar": avatar}
+    start |= {} if image is None else {"image": base64.b64encode(image).decode()}
+    async with await _open(url) as websocket:
         with suppress(ConnectionClosed):  # a server without room answers before it is asked
             await websocket.send(json.dumps(start))
-        ready = await _first_answer(websocket)
-        sample = _BYTES_PER_SAMPLE.get(encoding)
-        session = StreamSession(websocket, ready, sample and sample_rate * channels * sample)
+        ready = await _first_answer(websocket, url)
+        session = StreamSession(websocket, ready, _SAMPLES.get(encoding), sample_rate * channels)
         receiving = asyncio.create_task(session.receive())
         try:
             yield session
@@ -230,11 +242,21 @@ async def connect(
             await asyncio.gather(receiving, return_exceptions=True)
 
 
-async def _first_answer(websocket: ClientConnection) -> Event:
+async def _open(url: str) -> ClientConnection:
+    try:
+        # Compression makes no media smaller; an init segment or a key frame may be large.
+        return await open_websocket(url, max_size=None, compression=None)
+    except (InvalidHandshake, InvalidURI) as error:
+        raise _no_stream(url, str(error)) from error
+
+
+async def _first_answer(websocket: ClientConnection, url: str) -> Event:
     try:
         event = _event(await websocket.recv())
     except ConnectionClosed:
         raise _lost() from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise _no_stream(url, "its answer is of another kind") from error
     if event.type != "session.ready":
         raise LipstreamError(event["code"], event["message"])
     return event
@@ -243,6 +265,12 @@ async def _first_answer(websocket: ClientConnection) -> Event:
 def _event(text: str | bytes) -> Event:
     fields = json.loads(text)
     return Event(fields["type"], fields)
+
+
+def _no_stream(url: str, reason: str) -> LipstreamError:
+    return LipstreamError(
+        "unreachable", f"{url} is not a stream of lipstream ({reason}). One looks like ws://localhost:8000/ws/stream."
+    )
 
 
 def _lost() -> LipstreamError:

@@ -225,7 +225,7 @@ class Studio:
             raise self.problems[name]
         raise EngineError(
             "engine_unavailable",
-            f'The engine "{name}" is not available on this server. Use "portrait" or leave the field out.',
+            f'The engine "{name}" cannot run here: its checkpoint is not there. Use "auto" or "portrait".',
         )
 
     def render(
