@@ -42,6 +42,8 @@ class BrightActor:
 class BrightPerformance:
     """Knows a frame once the audio until its time and the lookahead was heard."""
 
+    knows_voices = False
+
     def __init__(self, fps: Fraction, life: Callable[[], Liveliness]) -> None:
         self._fps = fps
         self._life = life

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lipstream.avatar import MAX_YAW
 from lipstream.errors import FaceError
 from lipstream.face.detector import FULL_RANGE, SHORT_RANGE, Detection, anchors, merge, overlap
 from lipstream.face.finder import SMALLEST_FACE, FaceFinder
@@ -26,7 +27,6 @@ from lipstream.face.pose import (
     seen_yaw,
 )
 from lipstream.face.topology import INNER_LIPS, LEFT_EYE_REGION, LIP_REGION, OUTER_LIPS, RIGHT_EYE_REGION
-from lipstream.studio import MAX_YAW
 from tests.turned_head import turned_head
 
 Picture = NDArray[np.uint8]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lipstream.avatar import Avatar, picture_digest
 from lipstream.engines.base import SPEECH_RATE, Patch
 from lipstream.engines.portrait.engine import PortraitActor, PortraitEngine
+from lipstream.errors import FaceError
 from lipstream.face.finder import FaceFinder
 
 
@@ -65,3 +66,12 @@ def test_the_engine_says_who_it_is(portrait_engine: PortraitEngine, actor: Portr
     assert portrait_engine.name == "portrait"
     assert 0 < portrait_engine.lookahead <= Fraction(16, 100)
     assert actor.avatar.size == (256, 256)
+
+
+def test_a_head_on_its_side_is_refused(
+    portrait_engine: PortraitEngine, finder: FaceFinder, astronaut: NDArray[np.uint8]
+) -> None:
+    picture = np.ascontiguousarray(np.rot90(astronaut))
+    with pytest.raises(FaceError) as refused:
+        portrait_engine.prepare(Avatar(picture, finder.largest(picture), picture_digest(picture)))
+    assert refused.value.code == "face_turned"

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from lipstream.engines.base import Actor
 from lipstream.errors import CancelledError
-from lipstream.media.audio import open_recording
+from lipstream.media.audio import Recording, open_recording
 from lipstream.media.clock import frame_count, frame_rate
 from lipstream.render import render
 from lipstream.session import Session
 from tests.media import wav_bytes
+from tests.speakers import BrightActor, BrightPerformance
 
 
 @pytest.mark.parametrize("fps", [1, 12.5, 23.976, 25, 29.97, 30, 50, 60])
@@ -64,6 +66,23 @@ def test_silence_shows_a_still_face(small_actor: Actor) -> None:
     frames = [*session.push(np.zeros(32_000, np.float32)), *session.flush()]
     first = frames[0].patch.pixels.astype(int)
     assert max(np.abs(frame.patch.pixels - first).max() for frame in frames) <= 2
+
+
+@pytest.mark.parametrize(("knows_voices", "times"), [(False, 1), (True, 2)])
+def test_a_beginning_that_nobody_listens_to_is_not_decoded(
+    sample_speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, knows_voices: bool, times: int
+) -> None:
+    begun: list[Recording] = []
+    blocks = Recording.blocks
+
+    def counted(recording: Recording) -> Iterator[NDArray[np.float32]]:
+        begun.append(recording)
+        return blocks(recording)
+
+    monkeypatch.setattr(Recording, "blocks", counted)
+    monkeypatch.setattr(BrightPerformance, "knows_voices", knows_voices)
+    render(BrightActor(), open_recording(wav_bytes(sample_speech[:8_000], 16_000), max_seconds=10), Fraction(25))
+    assert len(begun) == times
 
 
 def test_cancelling_stops_the_work_at_once(small_actor: Actor, sample_speech: NDArray[np.float32]) -> None:

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lipstream.errors import FaceError
 from lipstream.face.mesh import Face
 from lipstream.media.clip import Clip
+
+MAX_YAW = 45.0
+"""A head turned further shows too little of the far side of the mouth to animate it; degrees."""
+MAX_ROLL = 50.0
+"""A head tilted further speaks out of the part of the picture that engines draw; degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +53,23 @@ class Avatar:
         """(width, height) in pixels."""
         height, width = self.picture.shape[:2]
         return width, height
+
+
+def require_upright_front(avatar: Avatar) -> None:
+    """Raises :class:`lipstream.errors.FaceError` (``face_turned``) for a head that engines cannot make speak."""
+    face, source = avatar.face, "video" if avatar.footage else "picture"
+    if abs(face.yaw) > MAX_YAW:
+        raise FaceError(
+            "face_turned",
+            f"The face is turned {abs(face.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
+            f"Use a {source} that shows more of the front.",
+        )
+    if abs(face.pose.roll) > MAX_ROLL:
+        raise FaceError(
+            "face_turned",
+            f"The head is tilted by {abs(face.pose.roll):.0f}°; up to {MAX_ROLL:.0f}° works. "
+            f"Turn the {source} upright.",
+        )
 
 
 def picture_digest(picture: NDArray[np.uint8]) -> str:

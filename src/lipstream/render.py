@@ -41,7 +41,8 @@ def render(
     """
     total = frame_count(recording.samples, recording.sample_rate, fps)
     session = Session(actor, sample_rate=recording.sample_rate, fps=fps, batch=batch)
-    session.meet(_beginning(recording))
+    if session.knows_voices:
+        session.meet(_beginning(recording))
     video = TalkingVideo(actor.avatar.picture, fps, recording, encoding)
 
     def show(frames: Iterable[Frame]) -> None:

@@ -71,6 +71,11 @@ class Session:
         self._samples = 0
         self._frames = 0
 
+    @property
+    def knows_voices(self) -> bool:
+        """Whether :meth:`meet` makes a difference to the engine."""
+        return self._performance.knows_voices
+
     def meet(self, audio: NDArray[np.float32]) -> None:
         """Hear beforehand how the one sounds who speaks in the next utterance.
 

@@ -17,16 +17,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from lipstream.avatar import Avatar, picture_digest
+from lipstream.avatar import Avatar, picture_digest, require_upright_front
 from lipstream.avatar_library import picture_warnings
 from lipstream.cache import PreparedCache
 from lipstream.config import MIB, Settings
 from lipstream.engines.base import SPEECH_RATE, Actor, Engine
 from lipstream.engines.loading import load_engines
 from lipstream.engines.wav2lip.engine import DEFAULT_OPTIONS, Options, Wav2LipEngine
-from lipstream.errors import CancelledError, EngineError, FaceError, ImageError, LipstreamError, RequestError
+from lipstream.errors import CancelledError, EngineError, ImageError, LipstreamError, RequestError
 from lipstream.face.finder import FaceFinder
-from lipstream.face.mesh import Face
 from lipstream.footage import load_footage
 from lipstream.inventory import Absent, absent_models
 from lipstream.job import EngineName, Job
@@ -40,14 +39,9 @@ from lipstream.models.store import ModelStore
 from lipstream.render import Progress, render
 from lipstream.session import Session
 
-__all__ = ["MAX_ROLL", "MAX_YAW", "EngineName", "Job", "Studio"]
+__all__ = ["EngineName", "Job", "Studio"]
 
 logger = logging.getLogger(__name__)
-
-MAX_YAW = 45.0
-"""A head turned further shows too little of the far side of the mouth to animate it; degrees."""
-MAX_ROLL = 50.0
-"""A head tilted further speaks out of the part of the picture that engines draw; degrees."""
 
 
 class Studio:
@@ -130,7 +124,7 @@ class Studio:
             raise RequestError(
                 "bad_field", 'The field "face_index" is for pictures; in a video the largest face speaks. Leave it out.'
             )
-        _require_upright_front(avatar.face, "picture" if kind == "image" else "video")
+        require_upright_front(avatar)
         for warning in picture_warnings(avatar):
             logger.warning("%s", warning)
         return avatar
@@ -250,19 +244,4 @@ class Studio:
             encoding=self._encoding,
             on_progress=on_progress,
             cancelled=cancelled,
-        )
-
-
-def _require_upright_front(face: Face, source: str) -> None:
-    if abs(face.yaw) > MAX_YAW:
-        raise FaceError(
-            "face_turned",
-            f"The face is turned {abs(face.yaw):.0f}° to the side; up to {MAX_YAW:.0f}° works. "
-            f"Use a {source} that shows more of the front.",
-        )
-    if abs(face.pose.roll) > MAX_ROLL:
-        raise FaceError(
-            "face_turned",
-            f"The head is tilted by {abs(face.pose.roll):.0f}°; up to {MAX_ROLL:.0f}° works. "
-            f"Turn the {source} upright.",
         )

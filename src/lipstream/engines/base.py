@@ -85,6 +85,11 @@ class Performance(Protocol):
     Frames are drawn when the iterators are advanced, never ahead.
     """
 
+    @property
+    def knows_voices(self) -> bool:
+        """Whether :meth:`meet` makes a difference; if not, nobody need decode speech for it."""
+        ...
+
     def meet(self, speech: NDArray[np.float32]) -> None:
         """Hear beforehand how the one sounds who speaks in the next utterance: (n,) float32 in [-1, 1] at
         :data:`SPEECH_RATE`, of any part of it. To be called between utterances; no frame comes of it."""

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.avatar import Avatar
+from lipstream.avatar import Avatar, require_upright_front
 from lipstream.cache import held_bytes
 from lipstream.engines.base import Liveliness, Patch, still
 from lipstream.engines.portrait.clip import ClipRenderer, ClipStage
@@ -55,8 +55,10 @@ class PortraitEngine:
     def prepare(self, avatar: Avatar) -> PortraitActor:
         """Cut the portrait into layers and paint its mouth: a tenth of a second to half a second.
 
-        Of a clip, its best frame; the others are prepared when they are first spoken in.
+        Of a clip, its best frame; the others are prepared when they are first spoken in. Raises
+        :class:`lipstream.errors.FaceError` (``face_turned``, ``face_cut_off``).
         """
+        require_upright_front(avatar)
         points, vectors = motion_vectors(self._model.basis)
         rig = build_rig(avatar, mesh_columns(points, vectors, avatar.face))
         stage = ClipStage(avatar, avatar.footage, rig) if avatar.footage else None
@@ -113,6 +115,8 @@ class PortraitActor:
 
 class PortraitPerformance:
     """One utterance after another of one portrait. Not thread-safe."""
+
+    knows_voices = True
 
     def __init__(
         self, actor: PortraitActor, fps: Fraction, life: Callable[[], Liveliness] = still, batch: int = 1

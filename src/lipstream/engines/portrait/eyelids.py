@@ -18,7 +18,7 @@ from lipstream.engines.portrait.closed_lid import LidCurves, closed_lid
 from lipstream.engines.portrait.fields import Frame, Points
 from lipstream.engines.portrait.head import Head, sampled
 from lipstream.engines.portrait.lips import smooth_path
-from lipstream.engines.portrait.texture import Texture, measure_texture
+from lipstream.engines.portrait.texture import Texture
 from lipstream.engines.portrait.unblinking import must_not_blink
 from lipstream.engines.portrait.warp import Floats, Lattice, invert, resampled, smoothstep, supersample
 
@@ -81,7 +81,7 @@ class Eyelid:
     """Samples per picture pixel."""
 
 
-def cut_eyelids(avatar: Avatar, head: Head, frame: Frame) -> tuple[Eyelid, ...]:
+def cut_eyelids(avatar: Avatar, head: Head, frame: Frame, texture: Texture) -> tuple[Eyelid, ...]:
     """The eyelids that can close: none where eyes are closed already, too small to tell, or must not blink.
 
     Where the picture's edge cuts an eye off, the other does not wink.
@@ -91,7 +91,7 @@ def cut_eyelids(avatar: Avatar, head: Head, frame: Frame) -> tuple[Eyelid, ...]:
     cut_off = eyes.min() < 0 or (eyes > np.array(avatar.size) - 1).any()
     if cut_off or must_not_blink(avatar.picture, landmarks, frame):
         return ()
-    lids, texture = [], measure_texture(avatar.picture, landmarks, frame)
+    lids = []
     for rows in zip(mesh.UPPER_LIDS, mesh.LOWER_LIDS, mesh.LOWER_BROWS, mesh.UPPER_BROWS, strict=True):
         eye = _Eye(*(landmarks[list(row)] for row in rows))
         if _can_close(eye, frame):

@@ -17,7 +17,7 @@ from lipstream.engines.portrait.gloss import dull_gloss
 from lipstream.engines.portrait.interior import Interior, paint_interior
 from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields, seam_darkness
 from lipstream.engines.portrait.lips import find_lip_line
-from lipstream.engines.portrait.texture import measure_texture
+from lipstream.engines.portrait.texture import Texture, measure_texture
 from lipstream.engines.portrait.warp import Floats, Lattice
 from lipstream.errors import FaceError
 from lipstream.face.mesh import Face
@@ -55,6 +55,8 @@ class Rig:
     """Pixels per inter-ocular distance."""
     shown: float
     """How far the lips are apart in the photo, IOD; 0 when closed."""
+    texture: Texture
+    """Sharpness and grain of the photo's face."""
 
     @property
     def columns(self) -> int:
@@ -113,6 +115,7 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
         paint_interior(picture, palette, photo, rest_line, frame, face.pose, block, texture, supersampling),
         frame.scale,
         shown,
+        texture,
     )
 
 

@@ -33,6 +33,8 @@ class _Utterance:
 class Wav2LipPerformance:
     """See :class:`lipstream.engines.base.Performance`. Not thread-safe."""
 
+    knows_voices = False
+
     def __init__(
         self,
         network: GeneratorNetwork,
