@@ -604,6 +604,15 @@ def test_openapi_describes_the_upload(server: LiveServer) -> None:
     assert {"200", "413", "422", "503"} <= set(operation["responses"])
 
 
+def test_openapi_describes_only_errors_that_come(server: LiveServer) -> None:
+    api = server.get_json("/openapi.json")
+    assert "HTTPValidationError" not in json.dumps(api)
+    paths: dict[str, Any] = api["paths"]  # type: ignore[assignment]
+    assert "404" not in paths["/v1/lipsync"]["post"]["responses"]
+    for method in ("get", "delete"):
+        assert "avatar_unknown" in paths["/v1/avatars/{avatar}"][method]["responses"]["404"]["description"]
+
+
 def test_page_and_sample(server: LiveServer) -> None:
     assert "<!doctype html>" in server.get("/")[1].lower()
     portrait = httpx.get(server.url("/sample/portrait"))

@@ -16,10 +16,14 @@ from lipstream.config import Settings
 from lipstream.job import require_one
 from lipstream.media.video import Kind
 from lipstream.server.messages import FaceIndex
-from lipstream.server.rest import check_file_size, read_form, read_texts, sort_parts, while_connected
+from lipstream.server.rest import check_file_size, error_schema, read_form, read_texts, sort_parts, while_connected
 from lipstream.server.service import Service
 
 _FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
+_UNKNOWN: dict[int | str, dict[str, Any]] = {
+    404: error_schema("Not Found: avatar_unknown"),
+    "default": error_schema("Any other error"),  # instead of a 422 of FastAPI's own kind, which never comes
+}
 
 
 class _Options(BaseModel):
@@ -36,7 +40,10 @@ def avatar_routes(service: Service) -> APIRouter:
         "",
         status_code=201,
         summary="Keep a picture or a clip for live sessions",
-        responses={200: {"description": "It was there already."}},
+        responses={
+            200: {"description": "It was there already."},
+            "default": error_schema("An error: those of POST /v1/lipsync"),
+        },
         openapi_extra={"requestBody": _request_body()},
     )
     async def add(request: Request) -> JSONResponse:
@@ -55,15 +62,15 @@ def avatar_routes(service: Service) -> APIRouter:
     def everything() -> dict[str, list[dict[str, Any]]]:
         return {"avatars": [record.to_json() for record in service.avatars.records()]}
 
-    @router.get("/{avatar}", summary="What is known of one")
+    @router.get("/{avatar}", summary="What is known of one", responses=_UNKNOWN)
     def one(avatar: str) -> dict[str, Any]:
         return service.avatars.get(avatar).to_json()
 
-    @router.get("/{avatar}/thumbnail", summary="A small JPEG", response_class=Response)
+    @router.get("/{avatar}/thumbnail", summary="A small JPEG", response_class=Response, responses=_UNKNOWN)
     def thumbnail(avatar: str) -> Response:
         return Response(service.avatars.thumbnail(avatar), media_type="image/jpeg")
 
-    @router.delete("/{avatar}", status_code=204, summary="Delete one")
+    @router.delete("/{avatar}", status_code=204, summary="Delete one", responses=_UNKNOWN)
     async def remove(avatar: str) -> Response:
         await asyncio.to_thread(service.avatars.remove, avatar)
         return Response(status_code=204)

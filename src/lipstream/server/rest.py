@@ -282,17 +282,22 @@ def _request_body() -> dict[str, Any]:
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
 
-def _responses() -> dict[int | str, dict[str, Any]]:
-    error = {
+def error_schema(description: str) -> dict[str, Any]:
+    """An OpenAPI response that is an error."""
+    schema = {
         "type": "object",
         "properties": {name: {"type": "string"} for name in ("status", "message", "code")},
         "required": ["status", "message", "code"],
     }
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
     answers: dict[int | str, dict[str, Any]] = {
         200: {"description": "The video: H.264 and AAC in MP4.", "content": {"video/mp4": {}}}
     }
-    for status in sorted({*STATUS.values(), HTTPStatus.UNPROCESSABLE_ENTITY}):
+    elsewhere = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+    for status in sorted({*STATUS.values(), HTTPStatus.UNPROCESSABLE_ENTITY} - elsewhere):
         codes = ", ".join(code for code in STATUS if STATUS[code] is status) or "all other codes"
-        description = f"{status.phrase}: {codes}"
-        answers[int(status)] = {"description": description, "content": {"application/json": {"schema": error}}}
+        answers[int(status)] = error_schema(f"{status.phrase}: {codes}")
     return answers
