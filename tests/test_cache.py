@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lipstream.cache import PreparedCache
+from lipstream.errors import CancelledError
 
 
 def test_many_threads_asking_at_once_make_it_once() -> None:
@@ -72,3 +73,24 @@ def test_a_failure_reaches_everybody_who_waits_and_the_next_one_tries_again() ->
             with pytest.raises(ValueError, match="no"):
                 future.result()
     assert cache.get("key", lambda: 3) == 3
+
+
+def test_who_waits_for_another_and_leaves_is_not_held_up() -> None:
+    cache: PreparedCache[str, int] = PreparedCache(100, weigh=lambda value: value)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make() -> int:
+        begun.set()
+        go_on.wait(30)
+        return 7
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get, "key", make)
+        begun.wait(5)
+        try:
+            with pytest.raises(CancelledError):
+                pool.submit(cache.get, "key", make, begun.is_set).result(5)
+        finally:
+            go_on.set()
+        assert first.result(5) == 7
+    assert cache.get("key", lambda: 3) == 7

@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
+
+from lipstream.errors import CancelledError
+
+LOOK_SECONDS = 0.1
+"""How often those who wait for somebody else's result look whether they are still wanted."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -35,15 +40,24 @@ class PreparedCache(Generic[K, V]):
         self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value for ``key``, by calling ``make`` if nobody has yet. Raises what ``make`` raises."""
+    def get(self, key: K, make: Callable[[], V], cancelled: Callable[[], bool] = lambda: False) -> V:
+        """The value for ``key``, by calling ``make`` if nobody has yet. Raises what ``make`` raises.
+
+        ``cancelled`` is asked while another thread makes it; then :class:`lipstream.errors.CancelledError` is raised.
+        """
         with self._lock:
-            known = self._entries.get(key)
-            if known:
-                self._entries.move_to_end(key)
-            else:
-                entry = self._entries[key] = _Entry(Future())
-        return known.value.result() if known else self._make(key, entry, make)
+            known = key in self._entries
+            entry = self._entries.setdefault(key, _Entry(Future()))
+            self._entries.move_to_end(key)
+        try:
+            if not known:
+                return self._make(key, entry, make)
+            while not wait([entry.value], LOOK_SECONDS).done:
+                if cancelled():
+                    raise CancelledError
+            return entry.value.result()
+        finally:
+            del entry  # or it lives on in a circle with its error and this frame
 
     def _make(self, key: K, entry: _Entry[V], make: Callable[[], V]) -> V:
         try:
@@ -52,6 +66,7 @@ class PreparedCache(Generic[K, V]):
             with self._lock:
                 del self._entries[key]
             entry.value.set_exception(error)
+            del entry  # see get()
             raise
         with self._lock:
             entry.weight = self._weigh(value)

@@ -30,6 +30,13 @@ class LipstreamError(Exception):
         self.code = code
         self.message = message
 
+    def fresh(self) -> LipstreamError:
+        """The same once more, for whoever keeps an error and raises it often: one that is raised again keeps the frames
+        of every time, with all that was in them."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__)
+        return copy
+
 
 class RequestError(LipstreamError):
     """The request is malformed.

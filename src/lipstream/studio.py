@@ -189,7 +189,7 @@ class Studio:
         key = (hashlib.sha256(data).hexdigest(), kind, chosen.name, options, limit, face_index)
         while True:
             with suppress(CancelledError):
-                return self._actors.get(key, make)
+                return self._actors.get(key, make, cancelled)
             # Perhaps somebody else prepared the same and left: then begin again.
             if cancelled():
                 raise CancelledError
@@ -216,7 +216,7 @@ class Studio:
         if name in self._engines:
             return self._engines[name]
         if name in self.problems:
-            raise self.problems[name]
+            raise self.problems[name].fresh()
         raise EngineError(
             "engine_unavailable",
             f'The engine "{name}" cannot run here: its checkpoint is not there. Use "auto" or "portrait".',

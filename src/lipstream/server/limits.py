@@ -72,6 +72,8 @@ class WorkQueue:
         except asyncio.CancelledError:
             flag.set()
             raise
+        finally:
+            del future  # or a failed job lives on in a circle: its error, this frame, the future, the error
 
     def close(self) -> None:
         """Cancel every job and take no more. Does not wait: each job ends at its next look at ``cancelled``."""

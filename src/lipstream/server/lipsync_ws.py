@@ -155,9 +155,10 @@ class Conversation:
             await asyncio.wait_for(self._websocket.close(_POLICY, reason), CLOSING_SECONDS)
 
     async def _reply(self, incoming: Incoming) -> None:
+        if isinstance(incoming.content, LipstreamError):
+            await self._send_error(incoming.content, incoming.id)
+            return
         try:
-            if isinstance(incoming.content, LipstreamError):
-                raise incoming.content
             await self._perform(incoming.content, incoming.id, progress=incoming.progress)
         except LipstreamError as error:
             await self._send_error(error, incoming.id)

@@ -127,7 +127,7 @@ def open_message(slot: list[str], settings: Settings) -> Incoming:
         request = read_fields(LipsyncRequest, fields)
         return Incoming(request.job(settings), name, request.progress)
     except LipstreamError as error:
-        return Incoming(error, name)
+        return Incoming(error.fresh(), name)  # without the frames that hold the message
 
 
 def read_json(text: str) -> dict[str, object]:

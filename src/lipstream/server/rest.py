@@ -135,6 +135,7 @@ async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T
         working.cancel()
         leaving.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
+        del working  # or it lives on in a circle with its error and this frame
 
 
 async def _disconnected(request: Request) -> None:

@@ -91,7 +91,7 @@ class Service:
         except asyncio.TimeoutError:
             raise BusyError("not_ready", "The server is still loading its models. Try again in a moment.") from None
         if self._studio is None:
-            raise self.problem or BusyError("not_ready", "The server is shutting down.")
+            raise self.problem.fresh() if self.problem else BusyError("not_ready", "The server is shutting down.")
         return self._studio
 
     async def render(self, job: Job, meter: Meter, then: Callable[[bytes], T]) -> T:

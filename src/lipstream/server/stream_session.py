@@ -100,13 +100,15 @@ class StreamSession:
         work: list[Awaitable[None]] = [self._read(), self._produce(), self._send()]
         tasks = [asyncio.ensure_future(one) for one in work]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            del tasks, task  # or they live on in a circle with the error that ended one of them and this frame
             self._service.metrics.live_dropped.inc(self._outbox.dropped)
             logger.info("Live session %s ends.", self.name)
 
@@ -135,6 +137,7 @@ class StreamSession:
     async def _read(self) -> None:
         """Turn messages into orders. Waits, and so does the client, while there is no room for them."""
         received = await self._early
+        del self._early  # it may be large
         while received["type"] != "websocket.disconnect":
             await self._outbox.wait_for_texts()
             try:

@@ -57,12 +57,9 @@ async def _serve(websocket: WebSocket, service: Service) -> None:
     """One session, and what is said at its end."""
     code, error = _NORMAL, None
     try:
-        with service.live.place(), service.metrics.live_sessions.track_inprogress():
-            start = await _first_message(websocket, service)
-            session = await _prepare(websocket, service, start)
-            await session.run()
+        await _talk(websocket, service)
     except LipstreamError as expected:
-        error = expected
+        error = expected.fresh()  # without the frames of the whole session
     except WebSocketDisconnect:
         raise
     except Exception as unexpected:
@@ -75,6 +72,14 @@ async def _serve(websocket: WebSocket, service: Service) -> None:
             code = _TRY_LATER if isinstance(error, BusyError) else _POLICY
             code = _INTERNAL if error.code == "internal_error" else code
         await asyncio.wait_for(websocket.close(code), PATIENCE_SECONDS)
+
+
+async def _talk(websocket: WebSocket, service: Service) -> None:
+    """All of a session but its last words. Raises :class:`LipstreamError`, and :class:`WebSocketDisconnect`."""
+    with service.live.place(), service.metrics.live_sessions.track_inprogress():
+        start = await _first_message(websocket, service)
+        session = await _prepare(websocket, service, start)
+        await session.run()
 
 
 async def _first_message(websocket: WebSocket, service: Service) -> SessionStart:
@@ -129,6 +134,8 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
         early.cancel()
         await asyncio.gather(preparing, early, return_exceptions=True)
         raise
+    finally:
+        del preparing  # or it lives on in a circle with its error and this frame
 
 
 def _source(service: Service, start: SessionStart) -> tuple[bytes, Kind]:
