@@ -93,11 +93,11 @@ def test_nobody_listens(portrait: bytes) -> None:
 
 @pytest.mark.parametrize("path", ["/ws/nothing", "/ws/lipsync"])
 def test_the_address_of_something_else(server: LiveServer, portrait: bytes, path: str) -> None:
-    refused(server.websocket_url(path), "unreachable", image=portrait)
+    refused(server.websocket_url(path), "not_a_stream", image=portrait)
 
 
 def test_an_address_that_is_none(portrait: bytes) -> None:
-    refused("http://localhost:8000/ws/stream", "unreachable", image=portrait)
+    refused("http://localhost:8000/ws/stream", "not_a_stream", image=portrait)
 
 
 def test_avatar_and_image_exclude_each_other(server: LiveServer, portrait: bytes) -> None:

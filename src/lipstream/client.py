@@ -213,7 +213,7 @@ async def connect(
     ``face_index`` is which face speaks, counted from 0 from left to right; None = the largest or the avatar's. The
     others are the fields of ``session.start``.
 
-    Raises :class:`LipstreamError` with the server's code, or ``connection_lost``, or ``unreachable`` when ``url`` is
+    Raises :class:`LipstreamError` with the server's code, or ``connection_lost``, or ``not_a_stream`` when ``url`` is
     not that of a stream; and :class:`OSError` when nobody listens there.
     """
     start: dict[str, Any] = {
@@ -269,7 +269,7 @@ def _event(text: str | bytes) -> Event:
 
 def _no_stream(url: str, reason: str) -> LipstreamError:
     return LipstreamError(
-        "unreachable", f"{url} is not a stream of lipstream ({reason}). One looks like ws://localhost:8000/ws/stream."
+        "not_a_stream", f"{url} is not a stream of lipstream ({reason}). One looks like ws://localhost:8000/ws/stream."
     )
 
 
