@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lipstream.errors import ModelError
+from lipstream.models.digest import file_sha256
 
 FORMAT = 1
 """Raised when what an import writes changes, so that older ones are made again."""
@@ -26,20 +26,6 @@ _DESCRIPTION = "import.json"
 
 def no_report(step: str, done: int, total: int) -> None:
     """For callers who do not want to know."""
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file, 64 hexadecimal digits. Raises :class:`ModelError` (``model_missing``)."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise ModelError(
-            "model_missing", f"The checkpoint {path} cannot be read. docs/checkpoints.md says where to get one."
-        ) from error
-    return digest.hexdigest()
 
 
 def import_folder(kind: str, sha256: str, cache: Path) -> Path:
@@ -64,7 +50,12 @@ def make_import(
     ``extra`` is what to install when ``write`` misses a package. Raises :class:`ModelError`: ``model_missing`` for
     that, and whatever ``write`` raises.
     """
-    sha256 = file_sha256(checkpoint)
+    try:
+        sha256 = file_sha256(checkpoint)
+    except OSError as error:
+        raise ModelError(
+            "model_missing", f"The checkpoint {checkpoint} cannot be read. docs/checkpoints.md says where to get one."
+        ) from error
     folder = import_folder(kind, sha256, cache)
     if (found := read_description(folder)) is not None:
         return folder, found

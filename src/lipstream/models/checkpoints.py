@@ -7,7 +7,6 @@ user brought would lie.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal
 
 from lipstream.errors import ModelError
 from lipstream.models.assets import Asset, Url
+from lipstream.models.digest import file_sha256
 from lipstream.models.pytorch import load_file, state_dict
 from lipstream.models.store import ModelStore, Progress
 
@@ -259,11 +259,7 @@ def inspect(kind: Kind, path: Path, *, with_hash: bool = True) -> Found:
         return Found(kind, path, "absent", None, next(iter(expected), None))
     if not with_hash:
         return Found(kind, path, "present", None, None)
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    sha256 = digest.hexdigest()
+    sha256 = file_sha256(path)
     return Found(kind, path, "present", sha256, _recognised(sha256, path.name))
 
 

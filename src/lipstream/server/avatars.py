@@ -15,8 +15,9 @@ from lipstream.avatar_library import AvatarRecord
 from lipstream.config import Settings
 from lipstream.job import require_one
 from lipstream.media.video import Kind
+from lipstream.server.forms import check_file_size, read_form, read_texts, sort_parts
 from lipstream.server.messages import FaceIndex
-from lipstream.server.rest import check_file_size, error_schema, read_form, read_texts, sort_parts, while_connected
+from lipstream.server.rest import error_schema, while_connected
 from lipstream.server.service import Service
 
 _FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}

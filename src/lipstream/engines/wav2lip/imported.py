@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from lipstream.engines.wav2lip.export import Weights, export_decoder, export_fac
 from lipstream.engines.wav2lip.split import split_export
 from lipstream.errors import ModelError
 from lipstream.models.convert import convert
+from lipstream.models.digest import file_sha256
 
 FORMAT = 1
 """Raised when what an import writes changes, so that older ones are made again."""
@@ -180,14 +180,9 @@ def _folder(sha256: str, cache: Path) -> Path:
 def _sha256(checkpoint: Path) -> str:
     """Hash of the file, and of the file beside it into which ONNX puts large tensors."""
     data = checkpoint.with_name(f"{checkpoint.name}.data")
-    digest = hashlib.sha256()
     try:
-        for path in (checkpoint, data) if data.is_file() else (checkpoint,):
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
+        return file_sha256(checkpoint, data) if data.is_file() else file_sha256(checkpoint)
     except OSError as error:
         raise ModelError(
             "model_missing", f"The checkpoint {checkpoint} cannot be read. docs/wav2lip.md says where to get one."
         ) from error
-    return digest.hexdigest()

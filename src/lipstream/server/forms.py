@@ -1,0 +1,149 @@
+"""Forms with files, as browsers and HTTP libraries send them: read up to a limit, checked as strictly as JSON is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import suppress
+
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from lipstream.config import Settings
+from lipstream.errors import CancelledError, RequestError
+from lipstream.server.messages import (
+    Options,
+    check_image_bytes,
+    check_video_bytes,
+    message_too_large,
+    read_fields,
+    unknown_field,
+)
+
+MAX_PARTS = 32
+MAX_FIELD_BYTES = 4096
+DISCARD_SECONDS = 5.0
+"""How long the rest of an upload that is too large is read and thrown away. Most clients only look at the answer once
+they have sent everything, so closing at once would show them a broken connection instead of the reason."""
+
+
+def check_file_size(files: Mapping[str, UploadFile], settings: Settings) -> None:
+    """Raises :class:`ImageError` or :class:`VideoError` when a file is not to be decoded, before it is in memory."""
+    if "image" in files:
+        check_image_bytes(files["image"].size or 0, settings)
+    if "video" in files:
+        check_video_bytes(files["video"].size or 0, settings)
+
+
+async def read_form(request: Request, settings: Settings, files: Collection[str]) -> FormData:
+    """The parts of an upload; files over a megabyte wait on disk, as Starlette does it. To be closed by the caller.
+
+    ``files`` are the fields of files that there are, for the message. Raises :class:`RequestError` (``not_a_form``,
+    ``bad_form``, ``message_too_large``), and :class:`CancelledError` when the client leaves before it has sent all.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+        fields = ", ".join(f'"{name}"' for name in files)
+        raise RequestError("not_a_form", f"Send the files as multipart/form-data. Fields for files are {fields}.")
+    upload = _Upload(request, settings.max_message_bytes)
+    parser = MultiPartParser(
+        request.headers, upload.chunks(), max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=MAX_FIELD_BYTES
+    )
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        if upload.left:
+            raise CancelledError from None
+        await upload.discard()
+        if upload.too_large:
+            raise message_too_large(settings) from None
+        raise RequestError("bad_form", f"The form cannot be read: {error.message}") from None
+
+
+class _Upload:
+    """A request's body, up to a limit."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._stream = request.stream()
+        self._limit = limit
+        announced = request.headers.get("content-length", "")
+        self.too_large = announced.isdecimal() and int(announced) > limit
+        self.left = False
+        """Whether the client went away in the middle."""
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body. Over the limit, and when the client leaves, it ends with :class:`MultiPartException`, upon which
+        the parser closes its files."""
+        received = 0
+        while not self.too_large:
+            try:
+                chunk = await anext(self._stream, None)
+            except ClientDisconnect:
+                self.left = True
+                raise MultiPartException("left") from None
+            if chunk is None:
+                return
+            received += len(chunk)
+            self.too_large = received > self._limit
+            yield chunk
+        raise MultiPartException("too large")
+
+    async def discard(self) -> None:
+        """Read what is left, for a while."""
+
+        async def drain() -> None:
+            async for _ in self._stream:
+                pass
+
+        with suppress(asyncio.TimeoutError, ClientDisconnect):
+            await asyncio.wait_for(drain(), DISCARD_SECONDS)
+
+
+def sort_parts(
+    form: FormData, contents: Mapping[str, str], options: type[BaseModel]
+) -> tuple[dict[str, str], dict[str, UploadFile]]:
+    """Text fields, which are those of ``options``, and files by name; ``contents`` says what is in which file.
+
+    A field without text or file counts as not sent: browsers send empty ones so. Raises :class:`RequestError`
+    (``unknown_field``, ``bad_field``).
+    """
+    known = [*contents, *options.model_fields]
+    texts: dict[str, str] = {}
+    files: dict[str, UploadFile] = {}
+    for name, value in form.multi_items():
+        if name not in known:
+            raise unknown_field(name, known)
+        if name in texts or name in files:
+            raise RequestError("bad_field", f'The field "{name}" is there more than once. Send each field once.')
+        if isinstance(value, str) and name in contents:
+            raise RequestError("bad_field", f'The field "{name}" must be {contents[name]}, not text.')
+        if isinstance(value, str):
+            texts |= {name: value.strip()} if value.strip() else {}
+        elif name not in contents:
+            raise RequestError("bad_field", f'The field "{name}" must be text, not a file.')
+        elif _was_chosen(value):
+            files[name] = value
+    return texts, files
+
+
+def _was_chosen(file: UploadFile) -> bool:
+    """Whether somebody meant to send it: for a file field that was left alone, browsers send an empty one."""
+    return bool(file.filename or file.size)
+
+
+def read_texts(model: type[Options], texts: Mapping[str, str]) -> Options:
+    """A form's text fields, checked as :func:`read_fields` does."""
+    return read_fields(model, {name: _value(name, text) for name, text in texts.items()})
+
+
+def _value(name: str, text: str) -> object:
+    """What a form's text stands for: JSON for numbers, lists and booleans, the text itself otherwise."""
+    if name == "pads" and not text.startswith("["):
+        text = f"[{text}]"
+    try:
+        return json.loads(text) if name != "engine" and len(text) <= 100 else text
+    except (ValueError, RecursionError):
+        return text
