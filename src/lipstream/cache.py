@@ -52,9 +52,10 @@ class PreparedCache(Generic[K, V]):
         try:
             if not known:
                 return self._make(key, entry, make)
-            while not wait([entry.value], LOOK_SECONDS).done:
+            while not entry.value.done():
                 if cancelled():
                     raise CancelledError
+                wait([entry.value], LOOK_SECONDS)
             return entry.value.result()
         finally:
             del entry  # or it lives on in a circle with its error and this frame
