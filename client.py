@@ -6,7 +6,7 @@
     python client.py --url ws://gpu-box:8000/ws/lipsync
 
 Needs only the package ``websockets``. Exit codes: 0 saved, 1 no connection, or a file that cannot be read or
-written, 2 wrong usage, 3 the server refused.
+written, 2 wrong usage, 3 the server refused, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def main() -> int:
     except ConnectionClosed as error:
         reason = error.rcvd.reason if error.rcvd else "it went away"
         return fail(1, f"The server closed the connection: {reason}")
+    except KeyboardInterrupt:
+        return fail(130, "Stopped.")
     except (OSError, InvalidHandshake, InvalidURI) as error:
         return fail(1, f"No connection to {options.url}: {error}. Is the server running (make run)?")
     if answer.get("status") != "success":

@@ -93,6 +93,16 @@ def test_a_disk_that_is_full_is_named(sample_portrait: Path, short_speech: Path)
     assert done.stdout == ""
 
 
+def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """As PowerShell writes it: UTF-16."""
+    (tmp_path / ".env").write_bytes("LIPSTREAM_PORT=8001".encode("utf-16"))
+    command = [sys.executable, "-m", "lipstream", "models", "list"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "Invalid value for .env: The file is not UTF-8 text." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_version() -> None:
     assert lipstream("--version").stdout == f"lipstream {version('lipstream')}\n"
 

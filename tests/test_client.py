@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from lipstream.config import Settings
 from tests.clips import moving, video_bytes
 from tests.live_server import LiveServer, running_server
-from tests.media import noisy_vowels, wav_bytes
+from tests.media import mp3_bytes, noisy_vowels, wav_bytes
 
 ROOT = Path(__file__).parent.parent
 
@@ -119,6 +120,29 @@ def test_a_file_that_cannot_be_read(folder: Path, server: LiveServer) -> None:
     assert done.returncode == 1
     assert "input_image/me.jpg cannot be read: Input/output error." in done.stderr
     assert "No connection" not in done.stderr
+
+
+def test_ctrl_c_stops_it_without_a_traceback(folder: Path, server: LiveServer, portrait_file: Path) -> None:
+    long = folder / "long.mp3"
+    long.write_bytes(mp3_bytes(noisy_vowels(10.0), 16_000, repeat=12))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # or the client might inherit that it is ignored
+    try:
+        command = [sys.executable, "-u", "client.py", str(portrait_file), str(long), "--url", server.websocket_url()]
+        with subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            shown = ""
+            while "frames" not in shown:
+                character = process.stdout.read(1)
+                assert character, "it ended"
+                shown += character
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.returncode == 130
+    assert errors == "\nStopped.\n"
 
 
 def test_no_server(folder: Path, portrait_file: Path, speech: Path) -> None:
