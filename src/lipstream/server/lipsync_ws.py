@@ -109,8 +109,10 @@ class Conversation:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
+        if any(isinstance(result, WebSocketDisconnect) for result in results):
+            return  # whoever sends after that meets another error
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+            if isinstance(result, Exception):
                 raise result
 
     async def _read(self) -> None:
@@ -180,6 +182,8 @@ class Conversation:
             if reporter:
                 reporter.cancel()
                 await asyncio.gather(reporter, return_exceptions=True)
+        if reporter and not reporter.cancelled():
+            reporter.result()  # raises: the client has left
         if progress:
             await self._websocket.send_text(progress_text(meter.done, meter.total, request))
         await self._websocket.send_text(text)
