@@ -16,7 +16,7 @@ from lipstream.engines.portrait.gates import (
     SHOWN,
     SILENT,
     SPEAKING_WIDTH,
-    TOLD,
+    LOGITS,
     Gates,
     opening_of,
 )
@@ -42,7 +42,7 @@ def mouth(
     gates: Gates, opening: float = 0.1, speech: float = 1.0, closed: float = 0.0, quiet: int = 0, **heard: float
 ) -> NDArray[np.float32]:
     """The row for a network that opens the mouth so far, while these contacts are heard."""
-    out = np.zeros(len(gates.opening) + len(TOLD), np.float32)
+    out = np.zeros(len(gates.opening) + len(LOGITS), np.float32)
     out[: len(gates.opening)] = -gates.closing * np.float32(opening)
     out[len(gates.opening) :] = closed, speech
     lips, rounded, low = (heard.get(name, 0.0) for name in ("lips", "rounded", "open"))

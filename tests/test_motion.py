@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.contacts import AHEAD_HOPS, EASED, contacts, held
-from lipstream.engines.portrait.gates import TOLD, articulated
+from lipstream.engines.portrait.gates import LOGITS, articulated
 from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel
 from lipstream.engines.portrait.network import Network, normalised
 from lipstream.engines.portrait.phones import BLOCK, SAMPLE_RATE, AcousticModel, PhoneStream, acquaint
@@ -76,8 +76,8 @@ def perform_with(
         arrays = dict(stored)
     k = len(arrays["basis.vectors"])
     for name, logit in told.items():
-        arrays["output.weight"][:, k + TOLD.index(name)] = 0.0
-        arrays["output.bias"][k + TOLD.index(name)] = logit
+        arrays["output.weight"][:, k + LOGITS.index(name)] = 0.0
+        arrays["output.bias"][k + LOGITS.index(name)] = logit
     arrays["output.bias"][0] += wider
     np.savez(folder / "told.npz", **arrays)
     model = MotionModel.load(acoustic, folder / "told.npz")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from lipstream.engines.portrait.contacts import AHEAD_HOPS
-from lipstream.engines.portrait.gates import TOLD
+from lipstream.engines.portrait.gates import LOGITS
 from lipstream.engines.portrait.motion import STEP_LEAD, STEP_SECONDS
 from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
@@ -83,7 +83,7 @@ class Sequences:
     coefficients: Features
     """(n, steps, K)"""
     articulation: Features
-    """(n, steps, 2) 0 or 1, in the order of TOLD."""
+    """(n, steps, 2) 0 or 1, in the order of LOGITS."""
 
 
 def hear(acoustic: AcousticModel, audio: NDArray[np.float32], hops: int, warp: float = 1.0) -> Features:
@@ -190,7 +190,7 @@ def moves_around(steps: int, first: int, last: int) -> Array:
 
 def _rest(steps: int) -> Features:
     """(steps, 2): lips closed, nothing else."""
-    return np.tile(np.eye(len(TOLD), dtype=np.float32)[TOLD.index("closed")], (steps, 1))
+    return np.tile(np.eye(len(LOGITS), dtype=np.float32)[LOGITS.index("closed")], (steps, 1))
 
 
 def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> Sentence:
@@ -265,7 +265,7 @@ def _coefficients(clip: Clip, vectors: Array, steps: int) -> Array:
 def articulation_of(opening: Array, phones: list[str]) -> Array:
     """(steps, 2) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
     steps = len(opening)
-    target = np.zeros((steps, len(TOLD)))
+    target = np.zeros((steps, len(LOGITS)))
     for step in range(steps):
         hop = BLOCK * step + AHEAD_HOPS
         here, near = set(phones[max(0, hop - 1) : hop + 2]), set(phones[max(0, hop - 2) : hop + 3])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lipstream.engines.portrait.gates import TOLD
+from lipstream.engines.portrait.gates import LOGITS
 from lipstream.engines.portrait.motion import MotionModel
 from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
@@ -133,7 +133,7 @@ class Data:
 def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int, *, cepstra: bool) -> MotionNetwork:
     """Train one network. ``spread`` (K,) scales its coefficients."""
     torch.manual_seed(seed)
-    network = MotionNetwork(COEFFICIENTS, len(TOLD), recipe.channels[cepstra], cepstra=cepstra)
+    network = MotionNetwork(COEFFICIENTS, len(LOGITS), recipe.channels[cepstra], cepstra=cepstra)
     with torch.no_grad():
         network.output.weight.mul_(0.3)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)

@@ -12,7 +12,7 @@ from lipstream.engines.portrait.contacts import Told
 
 Array = NDArray[np.float32]
 
-TOLD = ("closed", "speech")
+LOGITS = ("closed", "speech")
 """What the network tells besides the coefficients, each as a probability."""
 SHOWN = ("closed", "lip_bite", "dental", "tongue", "speech")
 """What a mouth has besides coefficients, each 0…1."""
@@ -58,7 +58,7 @@ class Gates:
     """(K,) how they change when the mouth gets one inter-ocular distance wider."""
 
     def __call__(self, out: Array, told: Told, ease: np.float32) -> Array:
-        """(K + 2,) coefficients and TOLD, and what the ear told → (K + 5,) coefficients, scaled by ``ease`` 0…1, and
+        """(K + 2,) coefficients and LOGITS, and what the ear told → (K + 5,) coefficients, scaled by ``ease`` 0…1, and
         SHOWN.
 
         Lips close in the way they usually do.

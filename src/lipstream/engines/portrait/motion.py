@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.contacts import Ear
-from lipstream.engines.portrait.gates import SHOWN, SILENT, TOLD, Gates, opening_of, ramp
+from lipstream.engines.portrait.gates import SHOWN, SILENT, LOGITS, Gates, opening_of, ramp
 from lipstream.engines.portrait.network import Network, State
 from lipstream.engines.portrait.phones import (
     BLOCK,
@@ -104,7 +104,7 @@ class MotionModel:
 
     def __init__(self, acoustic: AcousticModel, network: Network, basis: MotionBasis, gates: Gates) -> None:
         """``gates`` must be those of the basis."""
-        if network.outputs != len(basis.vectors) + len(TOLD):
+        if network.outputs != len(basis.vectors) + len(LOGITS):
             raise ValueError("the network does not fit the basis")
         self.basis = basis
         self._acoustic = acoustic
