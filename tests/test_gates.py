@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from lipstream.engines.portrait.contacts import EASED, Told
 from lipstream.engines.portrait.gates import (
+    LOGITS,
     OPEN_OPENS,
     ROUNDED_CLOSES,
     ROUNDED_NARROWS,
     SHOWN,
     SILENT,
     SPEAKING_WIDTH,
-    LOGITS,
     Gates,
     opening_of,
 )

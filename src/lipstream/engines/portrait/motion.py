@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.contacts import Ear
-from lipstream.engines.portrait.gates import SHOWN, SILENT, LOGITS, Gates, opening_of, ramp
+from lipstream.engines.portrait.gates import LOGITS, SHOWN, SILENT, Gates, opening_of, ramp
 from lipstream.engines.portrait.network import Network, State
 from lipstream.engines.portrait.phones import (
     BLOCK,
