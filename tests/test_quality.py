@@ -29,9 +29,10 @@ from benchmarks.quality.report import Curve, page, svg, tables, text
 from benchmarks.quality.sheets import SHAPES, shape_poses, sheet_of
 from benchmarks.quality.sounds import add_noise, music, pink_noise, speech_level
 from benchmarks.quality.video import Film, MouthReader, still
-from benchmarks.quality.voices import measure_voice, measure_voices, read
+from benchmarks.quality.voices import measure_articulation, measure_voice, measure_voices, read
 from lipstream.engines.base import Actor
 from lipstream.engines.portrait.engine import PortraitActor
+from lipstream.engines.portrait.motion import Motion
 from lipstream.face.pose import canonical_face
 from lipstream.models.store import ModelStore
 from tests.sounds import encoded
@@ -308,6 +309,27 @@ def test_lips_that_touch_where_they_should() -> None:
     assert right.bilabials_chance < 0.5
     assert right.noisy_r == pytest.approx(1.0)
     assert (wrong.bilabials_hit, wrong.bilabials_chance, wrong.vowels_shut) == (0.0, 0.0, 0.0)
+
+
+def test_teeth_that_bite_where_they_should() -> None:
+    """Teeth that bite for v alone are right; ones that bite all the time are seen, and wrong everywhere else."""
+    phones = (("SIL", 0.0, 0.4), ("V", 0.4, 0.52), ("AA", 0.52, 0.8), ("N", 0.8, 1.2), ("EY", 1.2, 1.6))
+    line = Spoken(np.full(25_600, 0.01, np.float32), phones)
+
+    def figures(start: float, end: float) -> tuple[int, float, float]:
+        """Of teeth that bite in this time."""
+
+        def perform(_: NDArray[np.float32], frames: int) -> Motion:
+            zero, times = np.zeros(frames, np.float32), np.arange(frames) / FPS
+            bite = ((times > start) & (times < end)).astype(np.float32)
+            return Motion(np.zeros((frames, 10), np.float32), zero, bite, zero, zero, zero)
+
+        found = measure_articulation(perform, [line], "lip_bite")
+        return found.phones, found.seen, found.wrong
+
+    assert figures(0.42, 0.5) == (1, 1.0, 0.0)
+    assert figures(-1, 2) == (1, 1.0, 1.0)
+    assert figures(0, 0) == (1, 0.0, 0.0)
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="needs Debian's flite package")

@@ -29,7 +29,7 @@ from benchmarks.quality.sheets import sheet_of
 from benchmarks.quality.sounds import sample_speech
 from benchmarks.quality.speed import render_ms
 from benchmarks.quality.video import MouthReader, Pixels
-from benchmarks.quality.voices import LINES, measure_voices
+from benchmarks.quality.voices import LINES, measure_articulations, measure_voices
 from lipstream.avatar import Avatar
 from lipstream.config import Settings
 from lipstream.engines.base import SPEECH_RATE, Engine
@@ -40,9 +40,9 @@ from lipstream.face.finder import FaceFinder
 from lipstream.models.store import ModelStore
 from lipstream.studio import Studio
 from lipstream.threads import one_thread_per_library
-from training.evaluate import PER_FRAME, acoustic_model, displacements, flat_basis
+from training.evaluate import PER_FRAME, acoustic_model, displacements, flat_basis, perform
 from training.measures import measure
-from training.prepare import Array, Clip, opening_map
+from training.prepare import FPS, Array, Clip, opening_map
 
 CLIPS, QUICK_CLIPS = 100, 20
 """Most clips of each folder whose motion is compared."""
@@ -98,6 +98,11 @@ class Benchmark:
         found = measure_voices(show, QUICK_LINES if self.quick else len(LINES))
         return {name: asdict(figures) for name, figures in found.items()}
 
+    def articulations(self) -> dict[str, Any]:
+        """Figures of teeth and tongue, the same voices."""
+        found = measure_articulations(partial(perform, self.model, fps=FPS), QUICK_LINES if self.quick else len(LINES))
+        return {name: asdict(figures) for name, figures in found.items()}
+
     def video_motion(self, watcher: Watcher, clips: list[Clip]) -> dict[str, Any]:
         """Figures of what the face mesh sees in finished videos of one portrait."""
         clips = spread(clips, QUICK_VIDEO_CLIPS if self.quick else VIDEO_CLIPS)
@@ -138,7 +143,7 @@ def run(
         results[name] = benchmark.motion(clips) if benchmark.tells else results["video"][name]
         curves += benchmark.curves(name, clips, close)
     if benchmark.tells:
-        results["voices"] = benchmark.voices()
+        results["voices"], results["articulations"] = benchmark.voices(), benchmark.articulations()
         say("voices" if results["voices"] else "voices: left out, flite is not installed")
     avatars, refused = load_portraits(benchmark.studio, folder) if folder else ({}, {})
     watchers = {"sample close up": close}

@@ -51,6 +51,7 @@ def tables(results: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
         "Motion, against what was filmed": corpora,
         "The same on finished video": results["video"],
         "Voices that nothing was learned from": results.get("voices", {}),
+        "Their teeth and tongue": results.get("articulations", {}),
         "Pictures": results["pictures"],
         "All": {results["engine"]: {name: value for name, value in results.items() if isinstance(value, float)}},
     }

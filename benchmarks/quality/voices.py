@@ -1,4 +1,5 @@
-"""Voices that nothing was learned from, whose phones are known: do the lips touch for b, p and m, and only then?
+"""Voices that nothing was learned from, whose phones are known: do the lips touch for b, p and m, and only then? Do the
+teeth and the tongue show where they should?
 
 Four recorded voices of flite (``apt-get install flite``); what is installed is measured.
 """
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.sounds import NOISE_DB, add_noise
+from lipstream.engines.portrait.contacts import CONTACTS
+from lipstream.engines.portrait.motion import Motion
 from training.measures import chance, correlation, is_closed, is_closed_near, speech_span
 from training.prepare import FPS, Array, opening_map
 from training.speech import Spoken, at_speech_level
@@ -42,8 +45,13 @@ LONG_SECONDS = 0.08
 _ARPABET = {"pau": "SIL", "ax": "AH", "axr": "ER", "el": "L", "em": "M", "en": "N", "dx": "D", "ix": "IH"}
 _BILABIAL = frozenset({"B", "P", "M"})
 
+SEEN, SUSPECTED = 0.8, 0.3
+"""An articulation is seen in a phone if it once reaches the first, and wrong elsewhere if it passes the second."""
+
 Show = Callable[[NDArray[np.float32], int], Array]
 """(audio, frames) → (frames, 183) displacements."""
+Perform = Callable[[NDArray[np.float32], int], Motion]
+"""(audio, frames) → their motion."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,41 @@ def measure_voice(show: Show, spoken: list[Spoken]) -> VoiceFigures:
         noisy_r.append(correlation(noisy, opening))
     means = [float(np.mean(values)) for values in (hits, blind, shut, wide, noisy_r)]
     return VoiceFigures(len(hits), means[0], means[1], len(shut), *means[2:])
+
+
+@dataclass(frozen=True)
+class ArticulationFigures:
+    """Teeth on the lip, the tip of the tongue between the teeth or up, all lines of all voices."""
+
+    phones: int
+    """Phones that are made so."""
+    seen: float
+    """Part of them in which it is seen, within 40 ms."""
+    wrong: float
+    """Part of the other phones, neighbours left out, in which it shows."""
+
+
+def measure_articulations(perform: Perform, lines: int = len(LINES)) -> dict[str, ArticulationFigures]:
+    """Each articulation that :class:`Motion` tells; empty without flite."""
+    if shutil.which("flite") is None:
+        return {}
+    spoken = [read(voice, line) for voice in VOICES for line in LINES[:lines]]
+    return {name: measure_articulation(perform, spoken, name) for name in ("lip_bite", "dental", "tongue")}
+
+
+def measure_articulation(perform: Perform, spoken: list[Spoken], name: str) -> ArticulationFigures:
+    """One articulation while these are said."""
+    seen, wrong = [], []
+    for line in spoken:
+        values = getattr(perform(line.audio, int(len(line.audio) * FPS / 16_000)), name)
+        made_so = [phone[0] in CONTACTS[name] for phone in line.phones]
+        for place, (_, start, end) in enumerate(line.phones):
+            first, last = int(start * FPS), max(int(start * FPS) + 1, round(end * FPS))
+            if made_so[place]:
+                seen.append(bool((values[max(0, first - 1) : last + 1] > SEEN).any()))
+            elif not any(made_so[max(0, place - 1) : place + 2]):
+                wrong.append(bool((values[first:last] > SUSPECTED).any()))
+    return ArticulationFigures(len(seen), float(np.mean(seen)), float(np.mean(wrong)))
 
 
 def read(voice: str, text: str) -> Spoken:
