@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from lipstream.engines.portrait.contacts import AHEAD_HOPS
-from lipstream.engines.portrait.gates import LOGITS
 from lipstream.engines.portrait.motion import STEP_LEAD, STEP_SECONDS
 from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
-from training.phonetics import BILABIAL, align_words
+from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
 from training.prepare import FPS, Array, Clip, opening_map
 
 Features = NDArray[np.float32]
 
+ARTICULATIONS = ("closed", "lip_bite", "tongue", "speech")
+"""What the network learns besides the motion. Only the first and the last are exported: for teeth and tongue the phones
+themselves are better on other voices, but who must tell them apart learns better motion."""
 STEPS_PER_SECOND = int(1 / STEP_SECONDS)
 SEQUENCE_STEPS = 400
 """Eight seconds: two or three sentences."""
@@ -83,7 +85,7 @@ class Sequences:
     coefficients: Features
     """(n, steps, K)"""
     articulation: Features
-    """(n, steps, 2) 0 or 1, in the order of LOGITS."""
+    """(n, steps, 4) 0 or 1, in the order of ARTICULATIONS."""
 
 
 def hear(acoustic: AcousticModel, audio: NDArray[np.float32], hops: int, warp: float = 1.0) -> Features:
@@ -138,7 +140,7 @@ class Sentence:
     coefficients: Features
     """(steps, K)"""
     articulation: Features
-    """(steps, 2)"""
+    """(steps, 4)"""
     words: tuple[tuple[int, int], ...] = ()
     """First and last step of each word."""
 
@@ -189,8 +191,8 @@ def moves_around(steps: int, first: int, last: int) -> Array:
 
 
 def _rest(steps: int) -> Features:
-    """(steps, 2): lips closed, nothing else."""
-    return np.tile(np.eye(len(LOGITS), dtype=np.float32)[LOGITS.index("closed")], (steps, 1))
+    """(steps, 4): lips closed, nothing else."""
+    return np.tile(np.eye(len(ARTICULATIONS), dtype=np.float32)[ARTICULATIONS.index("closed")], (steps, 1))
 
 
 def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> Sentence:
@@ -263,14 +265,14 @@ def _coefficients(clip: Clip, vectors: Array, steps: int) -> Array:
 
 
 def articulation_of(opening: Array, phones: list[str]) -> Array:
-    """(steps, 2) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
+    """(steps, 4) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
     steps = len(opening)
-    target = np.zeros((steps, len(LOGITS)))
+    target = np.zeros((steps, len(ARTICULATIONS)))
     for step in range(steps):
         hop = BLOCK * step + AHEAD_HOPS
         here, near = set(phones[max(0, hop - 1) : hop + 2]), set(phones[max(0, hop - 2) : hop + 3])
         wide = set(phones[max(0, hop - BLOCK * _AFTER_SPEECH) : hop + BLOCK * _BEFORE_SPEECH + 1])
         touches = bool(near & BILABIAL) and opening[step] < _LIPS_TOUCH
         rests = here == {"SIL"} and opening[step] < _LIPS_REST
-        target[step] = (touches or rests, wide != {"SIL"})
+        target[step] = (touches or rests, bool(here & LABIODENTAL), bool(here & TONGUE_TIP), wide != {"SIL"})
     return target

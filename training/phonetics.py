@@ -11,6 +11,8 @@ _HOPS_PER_SECOND = SAMPLE_RATE // HOP
 _SLACK = 3  # hops by which a word may begin earlier or end later than its timing says
 
 BILABIAL = frozenset({"B", "P", "M"})
+LABIODENTAL = frozenset({"F", "V"})
+TONGUE_TIP = frozenset({"L", "TH", "DH", "N", "T", "D"})
 
 PRONUNCIATIONS: dict[str, str] = {
     **{"a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH"},

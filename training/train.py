@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lipstream.engines.portrait.gates import LOGITS
 from lipstream.engines.portrait.motion import MotionModel
 from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
-from training.dataset import Sequences, Voice, align_clip, build, filmed, nobody
+from training.dataset import ARTICULATIONS, Sequences, Voice, align_clip, build, filmed, nobody
 from training.espeak import Speaker
 from training.evaluate import acoustic_model, evaluate
 from training.export import export
@@ -75,7 +74,7 @@ class Recipe:
     """Weight decay."""
     noise: float = 0.3
     """Standard deviation of the noise on the log posteriors."""
-    articulation: float = 0.15
+    articulation: float = 0.3
     """Weight of the articulation's cross entropy."""
     seed: int = 0
     """Of everything random."""
@@ -133,7 +132,7 @@ class Data:
 def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int, *, cepstra: bool) -> MotionNetwork:
     """Train one network. ``spread`` (K,) scales its coefficients."""
     torch.manual_seed(seed)
-    network = MotionNetwork(COEFFICIENTS, len(LOGITS), recipe.channels[cepstra], cepstra=cepstra)
+    network = MotionNetwork(COEFFICIENTS, len(ARTICULATIONS), recipe.channels[cepstra], cepstra=cepstra)
     with torch.no_grad():
         network.output.weight.mul_(0.3)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
@@ -204,10 +203,10 @@ def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: 
     loss = MotionLoss(vectors, recipe)
     # Posteriors carry over to other voices, cepstra tell more of this one: from both kinds the pupil learns both.
     of_phones = fit(data, spread, loss, recipe, recipe.seed, cepstra=False)
-    of_both = [fit(data, spread, loss, recipe, recipe.seed + n, cepstra=True) for n in (1, 2, 3)]
-    lessons = taught(data, [of_phones, of_both[0]], spread)
+    of_both, another = (fit(data, spread, loss, recipe, recipe.seed + n, cepstra=True) for n in (1, 2))
+    lessons = taught(data, [of_phones, of_both], spread)
     of_phones = fit(lessons, spread, loss, recipe, recipe.seed + 5, cepstra=False)
-    lessons = taught(data, [of_phones, *of_both], spread)
+    lessons = taught(data, [of_phones, of_both, another], spread)
     longer = replace(recipe, epochs=recipe.pupil_epochs, channels=(recipe.pupil_channels,) * 2)
     pupil = fit(lessons, spread, loss, longer, recipe.seed + 7, cepstra=True)
     export(pupil, vectors, scale, rest_face(canonical, clips), out)
