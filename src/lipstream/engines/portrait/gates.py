@@ -31,10 +31,10 @@ SILENT = (16, 36)
 """After the first number of silent hops in a row a mouth begins to rest, after the second it does, whatever the network
 says: the closures of p, t and k are shorter than 160 ms."""
 
-ROUNDED_CLOSES, ROUNDED_NARROWS = 0.35, 0.03
+ROUNDED_CLOSES, ROUNDED_NARROWS = 0.3, 0.03
 """Part of the gap that is gone between lips that are surely rounded, and how much narrower the mouth is, inter-ocular
 distances: the network's only speaker hardly rounds his."""
-OPEN_OPENS = 0.25
+OPEN_OPENS = 0.2
 """How much wider than the network says the gap is where the jaw is surely low: unheard voices are told less clearly."""
 SPEAKING_WIDTH = 0.012
 """How much wider than at rest a mouth is on average while it speaks, besides what the network says, inter-ocular
