@@ -88,9 +88,10 @@ class Ear:
 
     def step(self) -> Told:
         """What is heard in the next step; the hops that come into it must have been heard."""
-        lips = self._contacts[_BEFORE : _BEFORE + BLOCK, 0].mean()
+        lips = np.add.reduce(self._contacts[_BEFORE : _BEFORE + BLOCK, 0]) / BLOCK
         articulation = held(self._contacts[: 2 * _BEFORE + BLOCK, 1:4])
-        rounded, low = self._contacts[_BEFORE - _AROUND : _BEFORE + BLOCK + _AROUND, 4:].mean(axis=0)
+        around = self._contacts[_BEFORE - _AROUND : _BEFORE + BLOCK + _AROUND, 4:]
+        rounded, low = np.add.reduce(around) / len(around)
         for quiet in self._silent[AHEAD_HOPS : AHEAD_HOPS + BLOCK]:
             self._quiet = self._quiet + 1 if quiet else 0
         self._contacts, self._silent = self._contacts[BLOCK:], self._silent[BLOCK:]

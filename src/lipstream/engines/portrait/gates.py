@@ -79,7 +79,7 @@ def articulated(probable: Array) -> Array:
     """(n, 3) how probable bite, tip between the teeth and raised tip are around a step → (3,) 0…1 of each, eased."""
     part = np.minimum(np.float32(1.0), np.maximum(np.float32(0.0), (probable - _LOW) / (_HIGH - _LOW)))
     smooth: Array = part * part * (3 - 2 * part)
-    return np.asarray(smooth.mean(axis=0))
+    return np.asarray(np.add.reduce(smooth) / np.float32(len(smooth)))
 
 
 def _both(network: float, ear: float) -> float:
