@@ -79,6 +79,18 @@ def test_player_tells_what_is_seen(page: Page) -> None:
     assert not page.evaluate("window.player.speak(new Float32Array(10))")
 
 
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({"faceIndex": 0, "seed": 7}, None),
+        ({"faceIndex": 5}, "face_index_out_of_range"),
+        ({"seed": -1}, "bad_field"),
+    ],
+)
+def test_player_asks_for_a_face_and_a_seed(page: Page, options: dict[str, int], answer: str | None) -> None:
+    assert page.evaluate(f"(given) => ({PLAYER})(given).catch((error) => error.code)", [options, False]) == answer
+
+
 def test_player_returns_to_the_live_edge(page: Page) -> None:
     """A little behind it plays faster; far behind, where that would take half a minute, it skips."""
     page.evaluate(PLAYER, [{}, False])

@@ -100,11 +100,14 @@ export class Connection {
  * @param {import("./lipstream.js").Options} options
  * @param {string} container
  */
-export async function sessionStart({ avatar, image, engine, idle, fps, width, sampleRate }, container) {
+export async function sessionStart(options, container) {
+  const { avatar, image, faceIndex, engine, idle, seed, fps, width, sampleRate } = options;
   return {
     ...(image ? { image: await base64(image) } : { avatar }),
+    ...(faceIndex !== undefined && { face_index: faceIndex }),
     ...(engine && { engine }),
     ...(idle && { idle }),
+    ...(seed !== undefined && { seed }),
     audio: { encoding: "pcm_s16le", sample_rate: sampleRate, channels: 1 },
     video: { container, ...(fps && { fps }), ...(width && { width }) },
   };

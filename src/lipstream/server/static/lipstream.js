@@ -32,8 +32,10 @@ const CLOSED = () => new LipstreamError("closed", "The player was closed.");
  * @typedef {object} Options
  * @property {string} [avatar]  id of a picture uploaded to /v1/avatars; either this or `image`
  * @property {Blob} [image]  a picture
+ * @property {number} [faceIndex]  which face speaks, counted from 0 from left to right; the avatar's or the largest if not given
  * @property {string} [engine]  "auto" (default), "portrait", "wav2lip"
  * @property {string} [idle]  "natural" (default), "still"
+ * @property {number} [seed]  makes the idle motion repeatable
  * @property {number} [fps]  25 by default
  * @property {number} [width]  of the video, pixels; the picture's if not given
  * @property {number} [sampleRate]  of the speech on the wire, 8000 to 48000 Hz; 48000 by default
