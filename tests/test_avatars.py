@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import threading
+import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lipstream.avatar import Avatar
-from lipstream.avatar_library import THUMBNAIL_PIXELS, AvatarLibrary, picture_warnings
+from lipstream.avatar_library import ABANDONED_SECONDS, THUMBNAIL_PIXELS, AvatarLibrary, picture_warnings
 from lipstream.config import Settings
 from lipstream.errors import FaceError, SessionError
 from lipstream.face.finder import FaceFinder
@@ -188,6 +190,18 @@ def test_half_an_avatar_is_nobody(library: AvatarLibrary, tmp_path: Path) -> Non
     record, _ = library.add(b"picture", look)
     shutil.copytree(tmp_path / "avatars" / record.id, tmp_path / "avatars" / f".{record.id}-1234")
     assert library.records() == [record]
+
+
+def test_old_drafts_are_swept_and_young_ones_are_not(library: AvatarLibrary, tmp_path: Path) -> None:
+    left, written = (tmp_path / "avatars" / f".{'0' * 32}-{uuid.uuid4().hex}" for _ in range(2))
+    for draft in (left, written):
+        draft.mkdir(parents=True)
+        (draft / "picture").write_bytes(b"half a pic")
+    long_ago = time.time() - ABANDONED_SECONDS - 60
+    os.utime(left, (long_ago, long_ago))
+    library.add(b"picture", look)
+    assert not left.exists()
+    assert written.exists()
 
 
 def test_turned_heads_are_warned_of(finder: FaceFinder, astronaut: NDArray[np.uint8], studio: Studio) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,9 @@ TURNED_YAW, TURNED_PITCH = 25.0, 25.0
 """Heads turned further than this get a warning, degrees."""
 SMALL_FACE = 32.0
 """Faces whose eyes are closer together than this get a warning, pixels."""
+
+ABANDONED_SECONDS = 3600.0
+"""From this age on a draft is one that a killed process left."""
 
 _PICTURE, _FACTS, _THUMBNAIL = "picture", "avatar.json", "thumbnail.jpg"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -120,6 +124,7 @@ class AvatarLibrary:
         with self._lock:
             self._write(record, data, _thumbnail(avatar))
             self._forget(keep=name)
+            self._sweep()
         return record, True
 
     def get(self, name: str) -> AvatarRecord:
@@ -197,6 +202,12 @@ class AvatarLibrary:
             if folder.name != keep:
                 total -= _size(folder)
                 self._delete(folder)
+
+    def _sweep(self) -> None:
+        for draft in self._directory.glob(f".*-{'[0-9a-f]' * 32}"):
+            with suppress(FileNotFoundError):  # another process was faster
+                if time.time() - draft.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(draft, ignore_errors=True)
 
     def _delete(self, folder: Path) -> None:
         """The folder's name, then all files: as with writing, nobody sees half an avatar."""
