@@ -45,8 +45,8 @@ def mouth(
     out = np.zeros(len(gates.opening) + len(LOGITS), np.float32)
     out[: len(gates.opening)] = -gates.closing * np.float32(opening)
     out[len(gates.opening) :] = closed, speech
-    lips, rounded, low = (heard.get(name, 0.0) for name in ("lips", "rounded", "open"))
-    told = Told(lips, np.zeros((EASED, 3), np.float32), rounded, low, quiet)
+    lips, nasal, rounded, low = (heard.get(name, 0.0) for name in ("lips", "nasal", "rounded", "open"))
+    told = Told(lips, nasal, np.zeros((EASED, 3), np.float32), rounded, low, quiet)
     return gates(out, told, np.float32(1.0))
 
 
@@ -61,6 +61,12 @@ def test_rounded_lips_are_closer_and_narrower(gates: Gates, arrays: dict[str, ND
     closer = gates.closing * np.float32(gap(gates, usual) - gap(gates, rounded))
     narrower = float(wider @ (usual + np.append(closer, np.zeros(len(SHOWN))) - rounded)[: len(wider)])
     assert narrower == pytest.approx(ROUNDED_NARROWS, rel=0.1)
+
+
+def test_a_sure_n_parts_lips_that_an_m_might_close(gates: Gates) -> None:
+    assert gap(gates, mouth(gates, lips=0.15, closed=0.4)) < 0.05
+    assert gap(gates, mouth(gates, lips=0.15, closed=0.4, nasal=0.5)) < 0.05, "one thing as likely as the other"
+    assert gap(gates, mouth(gates, lips=0.15, closed=0.4, nasal=0.8)) > 0.09
 
 
 def test_a_low_jaw_opens_further(gates: Gates) -> None:

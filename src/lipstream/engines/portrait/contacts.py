@@ -18,14 +18,15 @@ Array = NDArray[np.float32]
 
 CONTACTS = {
     "lips": ("B", "M", "P"),
+    "nasal": ("N", "NG"),
     "lip_bite": ("F", "V"),
     "dental": ("DH", "TH"),
     "tongue": ("D", "DH", "L", "N", "T", "TH"),
     "rounded": ("OW", "OY", "UH", "UW", "W"),
     "open": ("AA", "AE", "AW", "AY", "EH", "EY"),
 }
-"""Phones that are made so: lips on each other, the lower one at the upper teeth, the tip of the tongue between the
-teeth or up behind them, lips rounded, the jaw low."""
+"""Phones that are made so: lips on each other, lips apart but the nose open as for m, the lower lip at the upper teeth,
+the tip of the tongue between the teeth or up behind them, lips rounded, the jaw low."""
 AHEAD_HOPS = 1
 """How much later than a step's own time, in hops of 10 ms, is what it shows: who hears so little ahead comes late
 otherwise, by .1 film frames for the speaker that was learned from and by .5 for others."""
@@ -46,7 +47,7 @@ _STATES = [
 
 
 def contacts(heard: Array) -> Array:
-    """(n, 139) of a :class:`PhoneStream` → (n, 6) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
+    """(n, 139) of a :class:`PhoneStream` → (n, 7) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
     # No matrix product: its last bits would depend on n, and with it on how the audio was cut.
     return np.stack([np.exp(heard[:, states]).sum(axis=1) for states in _STATES], axis=1)
 
@@ -62,6 +63,8 @@ class Told:
 
     lips: float
     """How probable touching lips are."""
+    nasal: float
+    """How probable n and ng are, which sound like m."""
     articulation: Array
     """(:data:`EASED`, 3) how probable a bite, a tip between the teeth and a raised one are around it."""
     rounded: float
@@ -88,14 +91,14 @@ class Ear:
 
     def step(self) -> Told:
         """What is heard in the next step; the hops that come into it must have been heard."""
-        lips = np.add.reduce(self._contacts[_BEFORE : _BEFORE + BLOCK, 0]) / BLOCK
-        articulation = held(self._contacts[: 2 * _BEFORE + BLOCK, 1:4])
-        around = self._contacts[_BEFORE - _AROUND : _BEFORE + BLOCK + _AROUND, 4:]
+        lips, nasal = np.add.reduce(self._contacts[_BEFORE : _BEFORE + BLOCK, :2]) / BLOCK
+        articulation = held(self._contacts[: 2 * _BEFORE + BLOCK, 2:5])
+        around = self._contacts[_BEFORE - _AROUND : _BEFORE + BLOCK + _AROUND, 5:]
         rounded, low = np.add.reduce(around) / len(around)
         for quiet in self._silent[AHEAD_HOPS : AHEAD_HOPS + BLOCK]:
             self._quiet = self._quiet + 1 if quiet else 0
         self._contacts, self._silent = self._contacts[BLOCK:], self._silent[BLOCK:]
-        return Told(float(lips), articulation, float(rounded), float(low), self._quiet)
+        return Told(float(lips), float(nasal), articulation, float(rounded), float(low), self._quiet)
 
 
 def held(probable: Array) -> Array:

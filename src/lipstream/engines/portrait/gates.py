@@ -21,6 +21,8 @@ SPEAKING = (0.20, 0.50)
 """Below the first probability of speech the mouth rests, above the second it moves as the network says."""
 TOUCHING = (0.03, 0.20)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
+NASAL_COUNTS = 2.0
+"""How much the log odds of n or ng count against touching lips, once they are likelier than not."""
 BITING = (0.23, 0.37)
 """The same for the lower lip at the upper teeth: below the first it is not there, above the second it touches."""
 DENTAL = (0.20, 0.30)
@@ -68,7 +70,7 @@ class Gates:
         speech = min(speech, 1 - ramp(told.quiet, *SILENT))
         spoken = out[:k] + np.float32(SPEAKING_WIDTH - ROUNDED_NARROWS * told.rounded) * self.spreading
         coefficients = spoken * (ease * ramp(speech, *SPEAKING))
-        touch = ramp(_both(closed, told.lips), *TOUCHING)
+        touch = ramp(_touching(closed, told), *TOUCHING)
         gap = max(np.float32(0.0), self.opening @ coefficients)
         shown = np.array([touch, *articulated(told.articulation), speech], np.float32)
         wider = np.float32((1 - ROUNDED_CLOSES * told.rounded) * (1 + OPEN_OPENS * told.low))
@@ -82,11 +84,11 @@ def articulated(probable: Array) -> Array:
     return np.asarray(np.add.reduce(smooth) / np.float32(len(smooth)))
 
 
-def _both(network: float, ear: float) -> float:
+def _touching(network: float, told: Told) -> float:
     """How probable touching lips are: the ear knows all voices' b, m and p, the network knows one film's mouth, so its
-    log odds count half."""
-    sum_of_both = _log_odds(ear) + _log_odds(network) / 2
-    return 1 / (1 + math.exp(-sum_of_both))
+    log odds count half. n and ng sound like m, but not the other way round: where they are sure, lips are apart."""
+    both = _log_odds(told.lips) + _log_odds(network) / 2 - NASAL_COUNTS * max(0.0, _log_odds(told.nasal))
+    return 1 / (1 + math.exp(-both))
 
 
 def _log_odds(probability: float) -> float:
