@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.contacts import EASED, Told
 from lipstream.engines.portrait.gates import (
     LOGITS,
     OPEN_OPENS,
@@ -21,6 +20,7 @@ from lipstream.engines.portrait.gates import (
     opening_of,
 )
 from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS
+from lipstream.engines.portrait.visemes import EASED, Told
 from training.prepare import width_map
 
 PROBABILITY = st.floats(0, 1, width=32)
@@ -41,7 +41,7 @@ def gates(arrays: dict[str, NDArray[np.float32]]) -> Gates:
 def mouth(
     gates: Gates, opening: float = 0.1, speech: float = 1.0, closed: float = 0.0, quiet: int = 0, **heard: float
 ) -> NDArray[np.float32]:
-    """The row for a network that opens the mouth so far, while these contacts are heard."""
+    """The row for a network that opens the mouth so far, while these visemes are heard."""
     out = np.zeros(len(gates.opening) + len(LOGITS), np.float32)
     out[: len(gates.opening)] = -gates.closing * np.float32(opening)
     out[len(gates.opening) :] = closed, speech

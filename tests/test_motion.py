@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.contacts import AHEAD_HOPS, EASED, contacts, held
 from lipstream.engines.portrait.gates import LOGITS, articulated
 from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel
 from lipstream.engines.portrait.network import Network, normalised
 from lipstream.engines.portrait.phones import BLOCK, SAMPLE_RATE, AcousticModel, PhoneStream, acquaint
+from lipstream.engines.portrait.visemes import AHEAD_HOPS, EASED, held, visemes
 from lipstream.errors import ModelError
 from lipstream.models.assets import PHONE_MEANS, PHONE_SENDUMP, PHONE_VARIANCES
 from lipstream.models.store import ModelStore
@@ -119,7 +119,7 @@ def test_lips_touch_where_the_ear_is_sure(
 ) -> None:
     """A network that cannot tell whether lips touch is overruled, in the step in which b, m or p is heard alone."""
     motion, model = perform_with(acoustic, tmp_path, sample_speech, fps, {"closed": 0.0})
-    heard = contacts(PhoneStream(acoustic).push(np.concatenate([sample_speech, silence(1.0)])))[:, :2]
+    heard = visemes(PhoneStream(acoustic).push(np.concatenate([sample_speech, silence(1.0)])))[:, :2]
     lips, nasal = ((heard[AHEAD_HOPS:-1] + heard[AHEAD_HOPS + 1 :]) / 2)[:: int(100 / fps)][: len(motion)].T
     assert (motion.closed[(lips > 0.25) & (nasal < 0.5)] == 1).all()
     assert (motion.closed[lips < 0.025] == 0).all()
@@ -144,7 +144,7 @@ def test_teeth_and_tongue_move_where_the_ear_hears_their_phones(
     acoustic: AcousticModel, model: MotionModel, sample_speech: NDArray[np.float32]
 ) -> None:
     motion = perform(model, sample_speech, Fraction(50))
-    heard = contacts(PhoneStream(acoustic).push(np.concatenate([sample_speech, silence(1.0)])))[:, 2:5]
+    heard = visemes(PhoneStream(acoustic).push(np.concatenate([sample_speech, silence(1.0)])))[:, 2:5]
     evidence = held(np.concatenate([np.zeros((5, 3), np.float32), heard]))  # the first step hears 5 hops before
     steps = [evidence[2 * step : 2 * step + EASED] for step in range(len(motion))]
     expected = np.array([articulated(step) for step in steps])

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from lipstream.engines.portrait.contacts import AHEAD_HOPS
 from lipstream.engines.portrait.motion import STEP_LEAD, STEP_SECONDS
 from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
+from lipstream.engines.portrait.visemes import AHEAD_HOPS
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
 from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
 from training.prepare import FPS, Array, Clip, opening_map

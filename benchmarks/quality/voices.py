@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.sounds import NOISE_DB, add_noise
-from lipstream.engines.portrait.contacts import CONTACTS
 from lipstream.engines.portrait.motion import Motion
+from lipstream.engines.portrait.visemes import VISEMES
 from training.measures import chance, correlation, is_closed, is_closed_near, speech_span
 from training.prepare import FPS, Array, opening_map
 from training.speech import Spoken, at_speech_level
@@ -126,7 +126,7 @@ def measure_articulation(perform: Perform, spoken: list[Spoken], name: str) -> A
     seen, wrong = [], []
     for line in spoken:
         values = getattr(perform(line.audio, int(len(line.audio) * FPS / 16_000)), name)
-        made_so = [phone[0] in CONTACTS[name] for phone in line.phones]
+        made_so = [phone[0] in VISEMES[name] for phone in line.phones]
         for place, (_, start, end) in enumerate(line.phones):
             first, last = int(start * FPS), max(int(start * FPS) + 1, round(end * FPS))
             if made_so[place]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.contacts import Told
+from lipstream.engines.portrait.visemes import Told
 
 Array = NDArray[np.float32]
 

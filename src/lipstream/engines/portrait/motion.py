@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.contacts import Ear
 from lipstream.engines.portrait.gates import LOGITS, SHOWN, SILENT, Gates, opening_of, ramp
 from lipstream.engines.portrait.network import Network, State
 from lipstream.engines.portrait.phones import (
@@ -32,6 +31,7 @@ from lipstream.engines.portrait.phones import (
     AcousticModel,
     PhoneStream,
 )
+from lipstream.engines.portrait.visemes import Ear
 from lipstream.engines.portrait.voice import Voice
 from lipstream.errors import ModelError
 

@@ -1,4 +1,4 @@
-"""What the ear alone says: when lips, teeth and tongue touch, and when there is nothing to hear.
+"""What the ear alone says: which viseme is heard, and when there is nothing to hear.
 
 The network learned from one filmed voice, and what other voices do escapes it where a single phone decides. Asked which
 of two phones of voices that nothing was learned from is an f or v, it is right in .83 of the cases, the posteriors in
@@ -16,7 +16,7 @@ from lipstream.engines.portrait.phones import BLOCK, N_STATES, PHONES, STATES_PE
 
 Array = NDArray[np.float32]
 
-CONTACTS = {
+VISEMES = {
     "lips": ("B", "M", "P"),
     "nasal": ("N", "NG"),
     "lip_bite": ("F", "V"),
@@ -42,12 +42,12 @@ _AROUND = 1  # hops around a step that rounding and a low jaw are heard in besid
 _BEFORE = (HEARD_HOPS + HELD + EASED - 2 - BLOCK) // 2  # hops before a step that come into it, and as many after it
 _STATES = [
     [STATES_PER_PHONE * PHONES.index(phone) + state for phone in phones for state in range(STATES_PER_PHONE)]
-    for phones in CONTACTS.values()
+    for phones in VISEMES.values()
 ]
 
 
-def contacts(heard: Array) -> Array:
-    """(n, 139) of a :class:`PhoneStream` → (n, 7) how probable each of :data:`CONTACTS` is in each hop of 10 ms."""
+def visemes(heard: Array) -> Array:
+    """(n, 139) of a :class:`PhoneStream` → (n, 7) how probable each of :data:`VISEMES` is in each hop of 10 ms."""
     # No matrix product: its last bits would depend on n, and with it on how the audio was cut.
     return np.stack([np.exp(heard[:, states]).sum(axis=1) for states in _STATES], axis=1)
 
@@ -80,24 +80,24 @@ class Ear:
 
     def __init__(self, early: int, quiet: int) -> None:
         """The first step is ``early`` hops before the first that is heard, after ``quiet`` silent ones."""
-        self._contacts = np.zeros((_BEFORE - AHEAD_HOPS + early, len(CONTACTS)), np.float32)
+        self._visemes = np.zeros((_BEFORE - AHEAD_HOPS + early, len(VISEMES)), np.float32)
         self._silent = np.ones(early, np.bool_)
         self._quiet = quiet
 
     def hear(self, heard: Array) -> None:
         """Take (2 m, 139) of a :class:`PhoneStream`: m more steps."""
-        self._contacts = np.concatenate([self._contacts, contacts(heard)])
+        self._visemes = np.concatenate([self._visemes, visemes(heard)])
         self._silent = np.concatenate([self._silent, silent(heard)])
 
     def step(self) -> Told:
         """What is heard in the next step; the hops that come into it must have been heard."""
-        lips, nasal = np.add.reduce(self._contacts[_BEFORE : _BEFORE + BLOCK, :2]) / BLOCK
-        articulation = held(self._contacts[: 2 * _BEFORE + BLOCK, 2:5])
-        around = self._contacts[_BEFORE - _AROUND : _BEFORE + BLOCK + _AROUND, 5:]
+        lips, nasal = np.add.reduce(self._visemes[_BEFORE : _BEFORE + BLOCK, :2]) / BLOCK
+        articulation = held(self._visemes[: 2 * _BEFORE + BLOCK, 2:5])
+        around = self._visemes[_BEFORE - _AROUND : _BEFORE + BLOCK + _AROUND, 5:]
         rounded, low = np.add.reduce(around) / len(around)
         for quiet in self._silent[AHEAD_HOPS : AHEAD_HOPS + BLOCK]:
             self._quiet = self._quiet + 1 if quiet else 0
-        self._contacts, self._silent = self._contacts[BLOCK:], self._silent[BLOCK:]
+        self._visemes, self._silent = self._visemes[BLOCK:], self._silent[BLOCK:]
         return Told(float(lips), float(nasal), articulation, float(rounded), float(low), self._quiet)
 
 
