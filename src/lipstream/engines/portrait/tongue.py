@@ -17,8 +17,9 @@ RESTING_HALF_WIDTH, RAISED_HALF_WIDTH = 0.28, 0.19
 """Half the width of what is seen of a tongue, IOD."""
 RESTING_DEPTH, RAISED_DEPTH = 0.12, 0.09
 """Height in the picture over which a tongue's surface turns from facing up to facing the viewer, IOD."""
-DEEPENED = 1.6
-"""Power of that colour: light between tongue and palate takes it on more than once."""
+DEEPENED, TIP_DEEPENED = 1.6, 1.3
+"""Power of that colour: light between tongue and palate takes it on more than once, light on a tip between the teeth
+less often."""
 REDDENED = np.array([1.10, 1.03, 0.88])
 """Powers with which blue, green and red fall where less light gets."""
 GLOSS = 0.22
@@ -27,8 +28,6 @@ NEARER = 1.35
 """Light on a raised tongue, whose tip is close to the lips, over that on a resting one."""
 GRAIN_SIZE, GRAIN = 0.007, 0.20
 """Size of the papillae, IOD, and how much they tilt the surface."""
-
-
 TIP_HALF_WIDTH = 0.17
 """Half the width of the tip that shows between the teeth, IOD."""
 
@@ -49,6 +48,8 @@ class _Surface:
     """IOD."""
     fading: float
     """Width of its outline, which is far back in the dark or near, IOD."""
+    deepened: float = DEEPENED
+    """Power of the flesh's colour."""
 
 
 def resting_tongue(u: Values, v: Values, palette: Palette, light: Light, soft: float, scale: float) -> Floats:
@@ -81,8 +82,11 @@ def dental_tongue(u: Values, v: Values, palette: Palette, light: Light, soft: fl
     depth = v - 0.020 * (np.abs(u) / 0.13) ** 3
     turn = np.radians(60) - np.radians(85) * np.clip(depth / 0.07, 0, 1) ** 0.8
     tilt = np.radians(55) * np.clip(u / TIP_HALF_WIDTH, -1, 1)
-    reached = 1.45 * (0.55 + 0.45 * smoothstep(depth / 0.025))
-    return _lit(_Surface(depth, tilt, turn, reached, TIP_HALF_WIDTH, 0.010), u, palette, light, soft, scale)
+    groove = np.exp(-((u / 0.018) ** 2)) * smoothstep(depth / 0.03)
+    tilt = tilt - 0.25 * u / 0.018 * groove
+    reached = 1.45 * (0.55 + 0.45 * smoothstep(depth / 0.025)) * (1 - 0.12 * groove)
+    surface = _Surface(depth, tilt, turn, reached, TIP_HALF_WIDTH, 0.010, TIP_DEEPENED)
+    return _lit(surface, u, palette, light, soft, scale)
 
 
 def _lit(surface: _Surface, u: Values, palette: Palette, light: Light, soft: float, scale: float) -> Floats:
@@ -91,7 +95,7 @@ def _lit(surface: _Surface, u: Values, palette: Palette, light: Light, soft: flo
     across, out = np.sin(tilt) * np.cos(turn), -np.cos(tilt) * np.cos(turn)
     normal = np.dstack([across + rough[0], -np.sin(turn) + rough[1], out])
     normal /= np.linalg.norm(normal, axis=2, keepdims=True)
-    albedo = FLESH_LEVEL * float(palette.tooth @ LUMA) * hue(palette.flesh**DEEPENED) * np.ones_like(normal)
+    albedo = FLESH_LEVEL * float(palette.tooth @ LUMA) * hue(palette.flesh**surface.deepened) * np.ones_like(normal)
     colour = light.on(albedo, normal, np.full(depth.shape, GLOSS)) * surface.reached[..., None] ** REDDENED
     inside = np.clip(depth / surface.fading, 0, 1) * np.clip((surface.half_width - np.abs(u)) / 0.04, 0, 1)
     layer = np.dstack([colour * inside[..., None], inside]).astype(np.float32)
