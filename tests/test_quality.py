@@ -319,12 +319,10 @@ def test_teeth_that_bite_where_they_should() -> None:
     def figures(start: float, end: float) -> tuple[int, float, float]:
         """Of teeth that bite in this time."""
 
-        def perform(_: NDArray[np.float32], frames: int) -> Motion:
-            zero, times = np.zeros(frames, np.float32), np.arange(frames) / FPS
-            bite = ((times > start) & (times < end)).astype(np.float32)
-            return Motion(np.zeros((frames, 10), np.float32), zero, bite, zero, zero, zero)
-
-        found = measure_articulation(perform, [line], "lip_bite")
+        times = np.arange(40) / FPS
+        bite, zero = ((times > start) & (times < end)).astype(np.float32), np.zeros(40, np.float32)
+        motion = Motion(np.zeros((40, 10), np.float32), zero, bite, zero, zero, zero)
+        found = measure_articulation([motion], [line], "lip_bite")
         return found.phones, found.seen, found.wrong
 
     assert figures(0.42, 0.5) == (1, 1.0, 0.0)

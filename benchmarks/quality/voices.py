@@ -118,14 +118,15 @@ def measure_articulations(perform: Perform, lines: int = len(LINES)) -> dict[str
     if shutil.which("flite") is None:
         return {}
     spoken = [read(voice, line) for voice in VOICES for line in LINES[:lines]]
-    return {name: measure_articulation(perform, spoken, name) for name in ("lip_bite", "dental", "tongue")}
+    motions = [perform(line.audio, int(len(line.audio) * FPS / 16_000)) for line in spoken]
+    return {name: measure_articulation(motions, spoken, name) for name in ("lip_bite", "dental", "tongue")}
 
 
-def measure_articulation(perform: Perform, spoken: list[Spoken], name: str) -> ArticulationFigures:
-    """One articulation while these are said."""
+def measure_articulation(motions: list[Motion], spoken: list[Spoken], name: str) -> ArticulationFigures:
+    """One articulation in the motions of these lines."""
     seen, wrong = [], []
-    for line in spoken:
-        values = getattr(perform(line.audio, int(len(line.audio) * FPS / 16_000)), name)
+    for motion, line in zip(motions, spoken, strict=True):
+        values = getattr(motion, name)
         made_so = [phone[0] in VISEMES[name] for phone in line.phones]
         for place, (_, start, end) in enumerate(line.phones):
             first, last = int(start * FPS), max(int(start * FPS) + 1, round(end * FPS))

@@ -83,7 +83,7 @@ class Motion:
     coefficients: Array
     """(m, K) of :class:`MotionBasis`; zero = at rest."""
     closed: Array
-    """(m,) 0…1: how nearly the lips touch (b, p, m, silence)."""
+    """(m,) 0…1: how nearly the lips touch (b, p, m)."""
     lip_bite: Array
     """(m,) 0…1: how nearly the lower lip touches the upper teeth (f, v)."""
     dental: Array

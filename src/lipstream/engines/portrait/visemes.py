@@ -26,7 +26,7 @@ VISEMES = {
     "open": ("AA", "AE", "AW", "AY", "EH", "EY"),
 }
 """Phones that are made so: lips on each other, lips apart but the nose open as for m, the lower lip at the upper teeth,
-the tip of the tongue between the teeth or up behind them, lips rounded, the jaw low."""
+the tip of the tongue between the teeth or up behind them, lips rounded, the jaw low. Columns have this order."""
 AHEAD_HOPS = 1
 """How much later than a step's own time, in hops of 10 ms, is what it shows: who hears so little ahead comes late
 otherwise, by .1 film frames for the speaker that was learned from and by .5 for others."""
