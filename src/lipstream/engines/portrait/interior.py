@@ -19,7 +19,7 @@ from lipstream.engines.portrait.colour import LUMA, Palette, Pixels, Values, enc
 from lipstream.engines.portrait.fields import Frame, Points
 from lipstream.engines.portrait.lighting import Light
 from lipstream.engines.portrait.lips import LipLine
-from lipstream.engines.portrait.own_teeth import find_own_teeth
+from lipstream.engines.portrait.own_teeth import OwnTeeth, find_own_teeth
 from lipstream.engines.portrait.texture import Texture
 from lipstream.engines.portrait.tongue import dental_tongue, raised_tongue, resting_tongue
 from lipstream.engines.portrait.warp import Floats, Lattice, smoothstep, supersample
@@ -122,54 +122,98 @@ def paint_interior(
     portrait's sharpness and grain are, ``supersampling`` how many samples per pixel the sheets are to have.
     """
     area = _area(rest, frame, block)
-    u, v = _mouth_axes(rest, frame, area)
-    left, right = ((rest[[0, -1]] - rest[len(rest) // 2]) @ frame.right) / frame.scale
-    arch = DentalArch.of(pose, (-TEETH_SHARE * left, TEETH_SHARE * right))
-    soft = float(np.clip(texture.blur / frame.scale, SHARPEST, SOFTEST))
+    mouth = _Mouth.of(rest, frame, area, pose, palette, float(np.clip(texture.blur / frame.scale, SHARPEST, SOFTEST)))
     own = find_own_teeth(picture, photo, frame, area, palette.skin)
     trust = own.trust if own is not None else 0.0
     tooth = trust * own.colour + (1 - trust) * palette.tooth if own is not None else palette.tooth
     shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale
-    light = Light.of(palette)
-    falloff = (palette.light(u) * np.exp(-TOWARDS_CORNERS * (u / np.where(u < 0, -left, right)) ** 2))[..., None]
-
-    cheeks = smoothstep((np.abs(u / np.where(u < 0, -left, right)) - CHEEKS[0]) / (CHEEKS[1] - CHEEKS[0]))
-    floor = _cavity(u, v, palette, falloff, cheeks)
-    tongue = resting_tongue(u, v - TONGUE_AT_REST, palette, light, soft, frame.scale)
-    floor = _over(floor, _dimmed(tongue, falloff))
-    raised = _dimmed(raised_tongue(u, v, palette, light, soft, frame.scale), falloff)
-    tip = _dimmed(dental_tongue(u, v, palette, light, soft, frame.scale), falloff)
-    arc, turn = arch.at(u)
-    relief = arch.lit(teeth.carve_row(teeth.LOWER), tooth, light, upright=False)
-    lower = _dimmed(teeth.sample_row(relief, arc, LOWER_EDGE - v, soft), LOWER_LIGHT * falloff**LOWER_FALLOFF)
-    if own is not None and own.lower is not None:
-        below = float(v[own.lower_edge[1], own.lower_edge[0]])
-        lower = _over(lower, _moved(own.lower, (LOWER_EDGE - below) * frame.scale * frame.down))
-    if own is not None and own.layer is not None:
-        below = float(v[own.edge[1], own.edge[0]])
-        edge = max(OWN_EDGE, below)
-        upper = teeth.separated(own.layer, teeth.SURROUNDINGS_IOD * frame.scale)
-        upper = _moved(_dimmed(upper, falloff**OWN_FALLOFF), (edge - below) * frame.scale * frame.down)
-    else:
-        edge = UPPER_EDGE
-        relief = arch.lit(teeth.carve_row(teeth.UPPER), tooth, light, upright=True)
-        upper = _dimmed(teeth.sample_row(relief, arc, v - UPPER_EDGE + SMILE_ARC * turn**2, soft), falloff)
+    upper, upper_edge = _upper_teeth(mouth, own, tooth)
+    shows_own = own is not None and own.layer is not None
+    u, v, soft, light = mouth.u, mouth.v, mouth.soft, mouth.light
+    raised = _dimmed(raised_tongue(u, v, palette, light, soft, frame.scale), mouth.reached)
+    tip = _dimmed(dental_tongue(u, v, palette, light, soft, frame.scale), mouth.reached)
     return Interior(
         area.x - block.x,
         area.y - block.y,
-        supersample(encoded(palette.tinted(floor[..., :3])), supersampling),
+        supersample(encoded(palette.tinted(_floor(mouth)[..., :3])), supersampling),
         _sheet(raised, palette, supersampling),
         _sheet(tip, palette, supersampling),
-        _sheet(lower, palette, supersampling),
+        _sheet(_lower_teeth(mouth, own, tooth), palette, supersampling),
         _sheet(upper, palette, supersampling),
-        _grain(texture, upper if own is not None and own.layer is not None else None, palette, area),
+        _grain(texture, upper if shows_own else None, palette, area),
         supersampling,
         full_gap=FULL_GAP + trust * (max(shown, LEAST_FULL_GAP) - FULL_GAP),
-        upper_edge=edge,
-        own_teeth=own is not None and own.layer is not None,
+        upper_edge=upper_edge,
+        own_teeth=shows_own,
         redness=palette.colourful,
         dark=_dark(palette),
     )
+
+
+@dataclass(frozen=True)
+class _Mouth:
+    """Where the sheets are painted, and in which light."""
+
+    u: Values
+    """(height, width) place of each pixel along the mouth, IOD from its middle."""
+    v: Values
+    """(height, width) how far each pixel is below the line of closed lips, IOD."""
+    corner: Values
+    """(height, width) the same as ``u`` in parts of the way to the corner on its side, ±1 there."""
+    reached: Values
+    """(height, width, 1) how much light gets there between lips that are wide apart; less towards the corners."""
+    arch: DentalArch
+    palette: Palette
+    light: Light
+    frame: Frame
+    soft: float
+    """Softness of what is painted, IOD."""
+
+    @classmethod
+    def of(cls, rest: Points, frame: Frame, area: Lattice, pose: Pose, palette: Palette, soft: float) -> _Mouth:
+        """The mouth whose lips meet along ``rest`` (n, 2), over the pixels of ``area``."""
+        u, v = _mouth_axes(rest, frame, area)
+        left, right = ((rest[[0, -1]] - rest[len(rest) // 2]) @ frame.right) / frame.scale
+        corner = u / np.where(u < 0, -left, right)
+        reached = (palette.light(u) * np.exp(-TOWARDS_CORNERS * corner**2))[..., None]
+        arch = DentalArch.of(pose, (-TEETH_SHARE * left, TEETH_SHARE * right))
+        return cls(u, v, corner, reached, arch, palette, Light.of(palette), frame, soft)
+
+    def lowered(self, layer: Floats, distance: float) -> Floats:
+        """A layer moved down the face by a distance, IOD."""
+        return _moved(layer, distance * self.frame.scale * self.frame.down)
+
+
+def _floor(mouth: _Mouth) -> Floats:
+    """The back and the floor of the mouth with the resting tongue, opaque."""
+    below = mouth.v - TONGUE_AT_REST
+    tongue = resting_tongue(mouth.u, below, mouth.palette, mouth.light, mouth.soft, mouth.frame.scale)
+    return _over(_cavity(mouth), _dimmed(tongue, mouth.reached))
+
+
+def _lower_teeth(mouth: _Mouth, own: OwnTeeth | None, tooth: Values) -> Floats:
+    """Ours, their enamel coloured as ``tooth`` (3,), with the portrait's own before them where it shows some."""
+    relief = mouth.arch.lit(teeth.carve_row(teeth.LOWER), tooth, mouth.light, upright=False)
+    arc, _ = mouth.arch.at(mouth.u)
+    row = teeth.sample_row(relief, arc, LOWER_EDGE - mouth.v, mouth.soft)
+    lower = _dimmed(row, LOWER_LIGHT * mouth.reached**LOWER_FALLOFF)
+    if own is None or own.lower is None:
+        return lower
+    below = float(mouth.v[own.lower_edge[1], own.lower_edge[0]])
+    return _over(lower, mouth.lowered(own.lower, LOWER_EDGE - below))
+
+
+def _upper_teeth(mouth: _Mouth, own: OwnTeeth | None, tooth: Values) -> tuple[Floats, float]:
+    """The portrait's own if it shows enough of them, else ours; and how far below closed lips they end, IOD."""
+    if own is not None and own.layer is not None:
+        below = float(mouth.v[own.edge[1], own.edge[0]])
+        edge = max(OWN_EDGE, below)
+        upper = teeth.separated(own.layer, teeth.SURROUNDINGS_IOD * mouth.frame.scale)
+        return mouth.lowered(_dimmed(upper, mouth.reached**OWN_FALLOFF), edge - below), edge
+    relief = mouth.arch.lit(teeth.carve_row(teeth.UPPER), tooth, mouth.light, upright=True)
+    arc, turn = mouth.arch.at(mouth.u)
+    row = teeth.sample_row(relief, arc, mouth.v - UPPER_EDGE + SMILE_ARC * turn**2, mouth.soft)
+    return _dimmed(row, mouth.reached), UPPER_EDGE
 
 
 def _area(rest: Points, frame: Frame, block: Lattice) -> Lattice:
@@ -191,9 +235,11 @@ def _mouth_axes(rest: Points, frame: Frame, area: Lattice) -> tuple[Values, Valu
     return along, below
 
 
-def _cavity(u: Values, v: Values, palette: Palette, falloff: Values, cheeks: Values) -> Floats:
-    """Floor and back of the mouth: dark, warm, darker towards the top; lighter where ``cheeks`` line it (0…1)."""
-    depth = np.clip(0.5 + v / 0.35, 0.25, 1.2)[..., None] * np.ones_like(u)[..., None] * falloff
+def _cavity(mouth: _Mouth) -> Floats:
+    """Floor and back of the mouth: dark, warm, darker towards the top; lighter where the cheeks line it."""
+    palette = mouth.palette
+    cheeks = smoothstep((np.abs(mouth.corner) - CHEEKS[0]) / (CHEEKS[1] - CHEEKS[0]))
+    depth = np.clip(0.5 + mouth.v / 0.35, 0.25, 1.2)[..., None] * np.ones_like(mouth.u)[..., None] * mouth.reached
     colour = CAVITY * float(palette.lip @ LUMA) * palette.flesh**DEEPENED
     lining = CHEEK_LIGHT * float(palette.lip @ LUMA) * palette.flesh**CHEEK_RED * cheeks[..., None]
     return np.concatenate([colour * depth + lining, np.ones_like(depth)], axis=2).astype(np.float32)

@@ -16,7 +16,7 @@ from lipstream.engines.portrait.folds import soften_folds
 from lipstream.engines.portrait.gloss import dull_gloss
 from lipstream.engines.portrait.interior import Interior, paint_interior
 from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields, seam_darkness
-from lipstream.engines.portrait.lips import find_lip_line
+from lipstream.engines.portrait.lips import LipLine, find_lip_line
 from lipstream.engines.portrait.texture import Texture, measure_texture
 from lipstream.engines.portrait.warp import Floats, Lattice
 from lipstream.errors import FaceError
@@ -75,48 +75,63 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
     _require_mouth(landmarks, avatar.size)
     photo = find_lip_line(picture, landmarks, frame)
     points = fit_landmarks(landmarks, photo, frame)
-    step = max(1, round(frame.scale / NODES_PER_IOD))
-    region = _region(points, frame, avatar.size, step)
-    closing = closing_motion(points, photo, frame)
-    rest_points, rest_line = points, photo.middle
-    block = _block(rest_line, frame, region)
-    closing_fields = (np.zeros(0, np.float32), np.zeros(0, np.float32))
-    if photo.is_open:
-        operators = FieldOperators(points, frame, region, avatar.size)
-        lower, upper = motion_fields(operators, region, block, closing[None], frame.scale)
-        closing_fields = (lower[0], upper[0])
-        rest_points = points + closing
-        met_upper = photo.upper + operators.upper(photo.upper, closing[None])[0]
-        met_lower = photo.lower + operators.lower(photo.lower, closing[None])[0]
-        rest_line = (met_upper + met_lower) / 2
-        rest_points[list(mesh.INNER_UPPER_LIP)] = rest_points[list(mesh.INNER_LOWER_LIP)] = (
-            rest_points[list(mesh.INNER_UPPER_LIP)] + rest_points[list(mesh.INNER_LOWER_LIP)]
-        ) / 2
+    region = _region(points, frame, avatar.size, max(1, round(frame.scale / NODES_PER_IOD)))
+    block = _block(photo.middle, frame, region)
+    rest = _closed_mouth(points, photo, frame, region, block, avatar.size)
 
     supersampling = 2 if region.width * region.height <= SUPERSAMPLED_PIXELS else 1
     palette = measure_palette(picture, points, frame)
+    texture = measure_texture(picture, landmarks, frame)
     smile = smile_of(points, frame) if photo.is_open else 0.0
     skin = soften_folds(dull_gloss(picture, points, frame, region, smile), points, frame, region, smile)
     seam = seam_darkness(picture, points, palette.colourful)
-    texture = measure_texture(picture, landmarks, frame)
-    layers = cut_layers(skin, photo, rest_line, frame, region, block, closing_fields, supersampling, seam, texture.blur)
-    operators = FieldOperators(rest_points, frame, region, avatar.size)
+    layers = cut_layers(skin, photo, rest.line, frame, region, block, rest.closing, supersampling, seam, texture.blur)
+
+    operators = FieldOperators(rest.points, frame, region, avatar.size)
     motion = columns.astype(np.float64)
     lower, upper = motion_fields(operators, region, block, motion, frame.scale)
-    shown = float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale if photo.is_open else 0.0
     return Rig(
         region,
         block,
         lower.reshape(len(motion), -1),
         upper.reshape(len(motion), -1),
-        _edges(operators, rest_line, motion),
+        _edges(operators, rest.line, motion),
         motion[:, [*mesh.CHIN_PAD, mesh.CHIN_TIP]].mean(axis=1).astype(np.float32),
         layers,
-        paint_interior(picture, palette, photo, rest_line, frame, face.pose, block, texture, supersampling),
+        paint_interior(picture, palette, photo, rest.line, frame, face.pose, block, texture, supersampling),
         frame.scale,
-        shown,
+        float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale if photo.is_open else 0.0,
         texture,
     )
+
+
+@dataclass(frozen=True)
+class _ClosedMouth:
+    """The mouth at rest, which all motion starts from."""
+
+    points: Points
+    """(468, 2) the mesh's points, pixels."""
+    line: Points
+    """(n, 2) where the lips meet, pixels, from the left corner to the right."""
+    closing: tuple[Floats, Floats]
+    """The lower and the upper displacement field that close the photo's mouth, (rows, columns, 2) in nodes; empty
+    where it is closed already."""
+
+
+def _closed_mouth(
+    points: Points, photo: LipLine, frame: Frame, region: Lattice, block: Lattice, size: tuple[int, int]
+) -> _ClosedMouth:
+    """Close the mouth of a photo of ``size`` (width, height), whose mesh ``points`` (468, 2) are fitted to its lips."""
+    if not photo.is_open:
+        return _ClosedMouth(points, photo.middle, (np.zeros(0, np.float32), np.zeros(0, np.float32)))
+    operators = FieldOperators(points, frame, region, size)
+    motion = closing_motion(points, photo, frame)
+    lower, upper = motion_fields(operators, region, block, motion[None], frame.scale)
+    met_upper = photo.upper + operators.upper(photo.upper, motion[None])[0]
+    met_lower = photo.lower + operators.lower(photo.lower, motion[None])[0]
+    closed, above, below = points + motion, list(mesh.INNER_UPPER_LIP), list(mesh.INNER_LOWER_LIP)
+    closed[above] = closed[below] = (closed[above] + closed[below]) / 2
+    return _ClosedMouth(closed, (met_upper + met_lower) / 2, (lower[0], upper[0]))
 
 
 def _require_mouth(landmarks: Points, size: tuple[int, int]) -> None:
