@@ -124,7 +124,7 @@ def request_seconds(port: int, sample: Sample) -> tuple[float, int]:
 
 
 def slightly_different(portrait: bytes, shade: int) -> bytes:
-    """The same picture one grey level off in a corner, as a PNG: new to every cache, equal in cost."""
+    """The same picture, ``shade`` grey levels off in a corner, as a JPEG: new to every cache, equal in cost."""
     picture = np.array(Image.open(io.BytesIO(portrait)).convert("RGB"))
     picture[:8, :8] = np.clip(picture[:8, :8].astype(int) + shade, 0, 255)
     jpeg = io.BytesIO()
@@ -153,6 +153,58 @@ def core_install_mb() -> float:
     return total / 1e6
 
 
+@dataclass(frozen=True)
+class Served:
+    """What requests to a real server took."""
+
+    new: list[float]
+    """Times of requests with a portrait that the server has never seen, over the recording's length."""
+    again: list[float]
+    """The same with a portrait that it remembers."""
+    ready_s: float
+    """From the start of the process until the server was ready."""
+    idle_mb: float
+    """Resident memory before the first request."""
+    peak_mb: float
+    """The most resident memory there was."""
+    video_bytes: int
+    """Size of one MP4."""
+
+
+def measure_server(sample: Sample, runs: int) -> Served:
+    """Start a server, send ``runs`` requests of either kind, stop it."""
+    server = Server()
+    try:
+        idle, _ = server.memory_mb()
+        request_seconds(server.port, sample)
+        new, size = [], 0
+        for run in range(runs):
+            variant = Sample(slightly_different(sample.portrait, run + 1), sample.speech, sample.seconds)
+            seconds, size = request_seconds(server.port, variant)
+            new.append(seconds / sample.seconds)
+        again = [request_seconds(server.port, variant)[0] / sample.seconds for _ in range(runs)]
+        _, peak = server.memory_mb()
+    finally:
+        server.stop()
+    return Served(new, again, server.ready_s, idle, peak, size)
+
+
+def report(served: Served, elapsed: dict[str, float], computed: dict[str, float], hearing: dict[str, float]) -> None:
+    """The figures for people."""
+    new, again = statistics.median(served.new), statistics.median(served.again)
+    print(f"{'one request, new portrait':34} {new:.3f} × real time  (worst {max(served.new):.3f})")
+    print(f"{'one request, known portrait':34} {again:.3f} × real time  (worst {max(served.again):.3f})")
+    print(f"{'server ready after':34} {served.ready_s:.2f} s")
+    print(f"{'resident memory, idle / peak':34} {served.idle_mb:.0f} / {served.peak_mb:.0f} MB")
+    print(f"{'core install':34} {core_install_mb():.0f} MB")
+    print("\nmilliseconds in one job, by stage (one after the other, in this process)")
+    print(f"  {'':12} {'elapsed':>9} {'computed':>9}  by the job's own thread; x264 has further ones")
+    for name, value in elapsed.items():
+        print(f"  {name:12} {value:9.1f} {computed[name]:9.1f}")
+    print("features and network, milliseconds of one core per video frame")
+    print(f"  {hearing['in_a_job']:.2f} in a job, {hearing['alone']:.2f} as a live stream with nothing else between")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portrait", type=Path, help="a picture of your own")
@@ -167,51 +219,28 @@ def main() -> None:
         recording = open_recording(speech, max_seconds=600)
         sample = Sample(options.portrait.read_bytes(), speech, recording.samples / recording.sample_rate)
 
-    server = Server()
-    try:
-        idle, _ = server.memory_mb()
-        request_seconds(server.port, sample)
-        new, size = [], 0
-        for run in range(options.runs):
-            variant = Sample(slightly_different(sample.portrait, run + 1), sample.speech, sample.seconds)
-            seconds, size = request_seconds(server.port, variant)
-            new.append(seconds / sample.seconds)
-        again = [request_seconds(server.port, variant)[0] / sample.seconds for _ in range(options.runs)]
-        _, peak = server.memory_mb()
-    finally:
-        server.stop()
-
+    served = measure_server(sample, options.runs)
     elapsed, computed = measure_stages(sample.portrait, sample.speech, settings)
     hearing = {
         "in_a_job": round((computed["features"] + computed["network"]) / (sample.seconds * float(FPS)), 2),
         "alone": hearing_alone_ms(sample.speech, settings),
     }
-    result = {
-        "rtf": round(statistics.median(new), 3),
-        "rtf_again": round(statistics.median(again), 3),
-        "ready_s": round(server.ready_s, 2),
-        "rss_mb": round(peak),
-        "rss_idle_mb": round(idle),
-        "venv_mb": round(core_install_mb()),
-        "video_mb": round(size / 1e6, 2),
-        "seconds": round(sample.seconds, 2),
-        "cores": os.cpu_count(),
-        "stage_ms": elapsed,
-        "stage_cpu_ms": computed,
-        "hearing_ms": hearing,
-    }
-    print(f"{'one request, new portrait':34} {result['rtf']:.3f} × real time  (worst {max(new):.3f})")
-    print(f"{'one request, known portrait':34} {result['rtf_again']:.3f} × real time  (worst {max(again):.3f})")
-    print(f"{'server ready after':34} {result['ready_s']:.2f} s")
-    print(f"{'resident memory, idle / peak':34} {idle:.0f} / {peak:.0f} MB")
-    print(f"{'core install':34} {result['venv_mb']} MB")
-    print("\nmilliseconds in one job, by stage (one after the other, in this process)")
-    print(f"  {'':12} {'elapsed':>9} {'computed':>9}  by the job's own thread; x264 has further ones")
-    for name, value in elapsed.items():
-        print(f"  {name:12} {value:9.1f} {computed[name]:9.1f}")
-    print("features and network, milliseconds of one core per video frame")
-    print(f"  {hearing['in_a_job']:.2f} in a job, {hearing['alone']:.2f} as a live stream with nothing else between")
+    report(served, elapsed, computed, hearing)
     if options.json:
+        result = {
+            "rtf": round(statistics.median(served.new), 3),
+            "rtf_again": round(statistics.median(served.again), 3),
+            "ready_s": round(served.ready_s, 2),
+            "rss_mb": round(served.peak_mb),
+            "rss_idle_mb": round(served.idle_mb),
+            "venv_mb": round(core_install_mb()),
+            "video_mb": round(served.video_bytes / 1e6, 2),
+            "seconds": round(sample.seconds, 2),
+            "cores": os.cpu_count(),
+            "stage_ms": elapsed,
+            "stage_cpu_ms": computed,
+            "hearing_ms": hearing,
+        }
         print(json.dumps(result))
 
 

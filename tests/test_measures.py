@@ -14,20 +14,8 @@ from lipstream.engines.portrait.motion import MotionModel
 from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
 from training.evaluate import PER_FRAME, acoustic_model, displacements, flat_basis
-from training.measures import (
-    Comparison,
-    Figures,
-    bilabials_of,
-    chance,
-    closures,
-    correlation,
-    is_closed,
-    is_closed_near,
-    measure,
-    pauses,
-    peak,
-    speech_span,
-)
+from training.measures import Comparison, Figures, bilabials_of, measure, pauses
+from training.openings import chance, closures, correlation, is_closed, is_closed_near, peak, speech_span
 from training.phonetics import align_sentence, grid_sentence
 from training.prepare import FPS, POINTS, SAMPLE_RATE, Array, Clip, index_of, jaw_map, opening_map, width_map
 

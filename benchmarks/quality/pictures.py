@@ -15,7 +15,7 @@ from lipstream.engines.portrait.engine import PortraitActor
 from lipstream.engines.portrait.motion import Motion
 from lipstream.engines.portrait.style import MouthPose, motion_vectors
 from training.evaluate import perform
-from training.measures import correlation
+from training.openings import correlation
 from training.prepare import FPS, N_LIP, Array, opening_map
 
 SECONDS = 4.0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.quality.sounds import NOISE_DB, add_noise
 from lipstream.engines.portrait.motion import Motion
 from lipstream.engines.portrait.visemes import VISEMES
-from training.measures import chance, correlation, is_closed, is_closed_near, speech_span
+from training.openings import chance, correlation, is_closed, is_closed_near, speech_span
 from training.prepare import FPS, Array, opening_map
 from training.speech import Spoken, at_speech_level
 

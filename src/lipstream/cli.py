@@ -11,7 +11,7 @@ from enum import Enum
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -27,6 +27,9 @@ from lipstream.media.clock import frame_rate
 from lipstream.models_cli import models, pull_missing
 from lipstream.terminal import FAILED, complain, plain_errors, read_settings, say
 from lipstream.threads import one_thread_per_library
+
+if TYPE_CHECKING:
+    from lipstream.job import Job
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,13 +118,9 @@ def render(
 
     Example: lipstream render me.jpg hello.wav -o talking.mp4 --fps 30
     """
-    from lipstream.media.video import kind_of
-    from lipstream.studio import Job, Studio
+    from lipstream.studio import Studio
 
-    try:
-        rate = frame_rate(fps)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--fps") from None
+    rate = _exact_rate(fps)
     if not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"There is no folder {output.absolute().parent}.", param_hint="--output")
     with plain_errors():
@@ -129,22 +128,37 @@ def render(
         settings = read_settings()
         pull_missing(settings)
         studio = Studio.open(settings)
-        source, speech = portrait.read_bytes(), audio.read_bytes()
-        clip = kind_of(source) == "video"
-        job = Job(
-            image=None if clip else source,
-            video=source if clip else None,
-            audio=speech,
-            fps=rate,
-            engine=engine.value,
-            face_index=face_index,
-        )
+        job = _read_job(portrait, audio, rate, engine, face_index)
         started = time.perf_counter()
         with _FrameBar(portrait.name) as bar:
             mp4 = studio.render(job, on_progress=bar.show)
         elapsed = time.perf_counter() - started
         _save(mp4, output)
         say(_speed_line(output, bar.frames, rate, elapsed))
+
+
+def _exact_rate(fps: float) -> Fraction:
+    try:
+        return frame_rate(fps)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fps") from None
+
+
+def _read_job(portrait: Path, audio: Path, rate: Fraction, engine: EngineChoice, face_index: int | None) -> Job:
+    """The work to do with these files; whether the first is a picture or a clip is told by its content."""
+    from lipstream.job import Job
+    from lipstream.media.video import kind_of
+
+    source, speech = portrait.read_bytes(), audio.read_bytes()
+    clip = kind_of(source) == "video"
+    return Job(
+        image=None if clip else source,
+        video=source if clip else None,
+        audio=speech,
+        fps=rate,
+        engine=engine.value,
+        face_index=face_index,
+    )
 
 
 def _save(mp4: bytes, output: Path) -> None:
