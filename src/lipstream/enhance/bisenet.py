@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
+from lipstream.models.onnx_graph import OnnxGraph
 
 CLASSES = 19
 SIDE = 512
@@ -27,8 +25,6 @@ PICTURE, LOGITS = "picture", "logits"
 """Names of the graph's input and output."""
 
 _NORM_EPSILON = 1e-5  # PyTorch's default, which the published network uses
-_OPSET = 17
-_IR_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -141,30 +137,15 @@ def export(weights: Mapping[str, NDArray[np.float32]], path: Path) -> None:
     x = graph.add("Add", graph.weighted(x), x)
     x = graph.layer(graph.relu(graph.layer(x, OUTPUT[0])), OUTPUT[1])
     graph.enlarged(x)
-    graph.save(path)
+    graph.save(path, {PICTURE: [1, 3, SIDE, SIDE]}, {LOGITS: [1, CLASSES, SIDE, SIDE]})
 
 
-class _Graph:
-    """Nodes and constants in the order they are added."""
+class _Graph(OnnxGraph):
+    """The network's building blocks as ONNX operators."""
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        super().__init__()
         self._weights = weights
-        self._nodes: list[NodeProto] = []
-        self._constants: list[TensorProto] = []
-
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        from onnx import helper
-
-        name = output or f"t{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def constant(self, array: NDArray[np.float32]) -> str:
-        from onnx import numpy_helper
-
-        name = f"c{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
 
     def layer(self, x: str, layer: Layer) -> str:
         weight, bias = _folded(self._weights, layer)
@@ -200,21 +181,6 @@ class _Graph:
         scales = self.constant(np.array([1, 1, 8, 8], np.float32))
         way = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
         return self.add("Resize", x, "", scales, output=LOGITS, **way)
-
-    def save(self, path: Path) -> None:
-        import onnx
-        from onnx import TensorProto, helper
-
-        graph = helper.make_graph(
-            self._nodes,
-            path.stem,
-            [helper.make_tensor_value_info(PICTURE, TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
-            [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, [1, CLASSES, SIDE, SIDE])],
-            self._constants,
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
-        model.ir_version = _IR_VERSION
-        onnx.save(model, path)
 
 
 def _folded(

@@ -8,6 +8,7 @@ a damped fixed-point iteration and enlarged to pixels with one bilinear resize. 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -132,34 +133,19 @@ def sampling_maps(
 
 def supersample(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Enlarge by Lanczos so that sample ``factor * i`` is pixel i exactly: a still mouth then reproduces the photo."""
-    if factor == 1:
-        return image
-    height, width = image.shape[:2]
-    large = cv2.warpAffine(
-        image,
-        _shrinking(factor),
-        (width * factor, height * factor),
-        flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(large, np.uint8)
+    return image if factor == 1 else np.asarray(_enlarged(image, factor, cv2.INTER_LANCZOS4), np.uint8)
 
 
 def supersample_map(positions: Floats, factor: int) -> Floats:
     """Enlarge a sampling map (height, width) linearly in the same way."""
-    height, width = positions.shape
-    large = cv2.warpAffine(
-        positions,
-        _shrinking(factor),
-        (width * factor, height * factor),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(large, np.float32)
+    return np.asarray(_enlarged(positions, factor, cv2.INTER_LINEAR), np.float32)
 
 
-def _shrinking(factor: int) -> NDArray[np.float64]:
-    return np.array([[1 / factor, 0, 0], [0, 1 / factor, 0]])
+def _enlarged(image: NDArray[Any], factor: int, interpolation: int) -> NDArray[Any]:
+    height, width = image.shape[:2]
+    back = np.array([[1 / factor, 0, 0], [0, 1 / factor, 0]])
+    size, flags = (width * factor, height * factor), interpolation | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(image, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def smoothstep(value: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,7 @@ from lipstream.engines.wav2lip.architecture import (
     rows_to_drop,
     share_rows,
 )
-
-if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
+from lipstream.models.onnx_graph import OnnxGraph, Shape
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -39,8 +37,6 @@ MEL, FACE, PICTURE = "mel", "face", "picture"
 """Names of the graphs' inputs and output."""
 
 _NORM_EPSILON = 1e-5  # PyTorch's default, which the published network uses
-_OPSET = 17
-_IR_VERSION = 8
 
 
 def share(index: int) -> str:
@@ -48,27 +44,12 @@ def share(index: int) -> str:
     return f"share{index}"
 
 
-class _Graph:
-    """Nodes and constants in the order they are added. Layers are written by the methods, names are invented here."""
+class _Graph(OnnxGraph):
+    """The network's layers as ONNX operators."""
 
     def __init__(self, weights: Weights) -> None:
+        super().__init__()
         self._weights = weights
-        self._nodes: list[NodeProto] = []
-        self._constants: list[TensorProto] = []
-
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        from onnx import helper
-
-        name = output or f"t{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def constant(self, array: NDArray[np.float32] | NDArray[np.int64]) -> str:
-        from onnx import numpy_helper
-
-        name = f"c{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
 
     def layer(self, x: str, layer: Layer, channels: slice = slice(None), bias: bool = True) -> str:
         """A layer without its ReLU, over some of its input channels."""
@@ -103,21 +84,6 @@ class _Graph:
         bounds = [self.constant(np.array([n], np.int64)) for n in (rows, np.iinfo(np.int32).max, 2)]
         return self.add("Slice", x, *bounds)
 
-    def save(self, path: Path, inputs: dict[str, list[int | str]], outputs: list[str]) -> None:
-        import onnx
-        from onnx import TensorProto, helper
-
-        graph = helper.make_graph(
-            self._nodes,
-            path.stem,
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-            self._constants,
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
-        model.ir_version = _IR_VERSION
-        onnx.save(model, path)
-
 
 def export_face_encoder(weights: Weights, width: int, path: Path) -> None:
     """Write the graph ``face (1, 6, 96, 96) -> share0 … share6``, to be run once per portrait."""
@@ -130,7 +96,7 @@ def export_face_encoder(weights: Weights, width: int, path: Path) -> None:
         layer = _joining_layer(model, index)
         of_face = slice(layer.inputs - model.features[index], layer.inputs)
         graph.add("Identity", graph.layer(feature, layer, of_face, bias=False), output=share(index))
-    graph.save(path, {FACE: [1, 6, SIDE, SIDE]}, [share(index) for index in range(len(features))])
+    graph.save(path, {FACE: [1, 6, SIDE, SIDE]}, {share(index): None for index in range(len(features))})
 
 
 def export_decoder(weights: Weights, width: int, path: Path, first_row: int = 0) -> None:
@@ -154,11 +120,11 @@ def export_decoder(weights: Weights, width: int, path: Path, first_row: int = 0)
     x = graph.add("Conv", x, graph.constant(weight), graph.constant(bias), kernel_shape=[1, 1])
     x = graph.below(x, first_row - drop[-1])
     graph.add("Sigmoid", x, output=PICTURE)
-    inputs: dict[str, list[int | str]] = {MEL: ["batch", 1, MEL_BANDS, WINDOW_COLUMNS]}
+    inputs: dict[str, Shape] = {MEL: ["batch", 1, MEL_BANDS, WINDOW_COLUMNS]}
     for index, rows in enumerate(share_rows(model, first_row)):
         side = _share_side(index)
         inputs[share(index)] = [1, _joining_layer(model, index).outputs, side - rows, side]
-    graph.save(path, inputs, [PICTURE])
+    graph.save(path, inputs, {PICTURE: None})
 
 
 def folded(weights: Weights, layer: Layer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
