@@ -19,7 +19,7 @@ from lipstream.engines.reel import Reel
 from lipstream.engines.wav2lip.architecture import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.engines.wav2lip.blend import Blend, Compositor, FullBox, LowerFace
 from lipstream.engines.wav2lip.box import DEFAULT_PADS, Box, Pads, carry, face_box
-from lipstream.engines.wav2lip.imported import Progress, import_checkpoint, no_report
+from lipstream.engines.wav2lip.imported import import_checkpoint
 from lipstream.engines.wav2lip.mel import LOOKAHEAD, MAX_VALUE
 from lipstream.engines.wav2lip.network import Device, GeneratorNetwork, Shares
 from lipstream.engines.wav2lip.performance import Wav2LipPerformance
@@ -33,6 +33,7 @@ from lipstream.engines.wav2lip.scenes import (
     compact,
 )
 from lipstream.engines.wav2lip.tiles import open_network
+from lipstream.enhance.imported import Step, no_report
 from lipstream.enhance.segmentation import FaceParser
 from lipstream.enhance.upscaling import Upscaler
 from lipstream.errors import FaceError, RequestError
@@ -107,7 +108,7 @@ class Wav2LipEngine:
         threads: int | None = None,
         precise: bool | None = None,
         enhancements: Enhancements = NOTHING_MORE,
-        on_progress: Progress = no_report,
+        on_progress: Step = no_report,
     ) -> Wav2LipEngine:
         """Import the checkpoint if that has not been done, and load it.
 

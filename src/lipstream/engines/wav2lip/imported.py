@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ from lipstream.engines.wav2lip.architecture import SIDE, generator, share_rows
 from lipstream.engines.wav2lip.checkpoint import checkpoint_width, read_checkpoint
 from lipstream.engines.wav2lip.export import Weights, export_decoder, export_face_encoder
 from lipstream.engines.wav2lip.split import split_export
+from lipstream.enhance.imported import Step, no_report
 from lipstream.errors import ModelError
 from lipstream.models.convert import convert
 from lipstream.models.digest import file_sha256
@@ -23,9 +23,6 @@ FORMAT = 1
 FIRST_MOUTH_ROW = 48
 """First row (of 96) that the mouth-side decoder computes: where the part begins that the network does not see.
 The tip of the nose, above which nothing is blended in, lies at about row 52 of the face box."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, steps done, steps in all)."""
 
 _DESCRIPTION = "import.json"
 _NAMES, _SUFFIXES = ("wav2lip_gan", "wav2lip"), (".pth", ".pt", ".onnx")
@@ -70,10 +67,6 @@ class ImportedModel:
         return self.folder / f"{name}.onnx"
 
 
-def no_report(step: str, done: int, total: int) -> None:
-    """For callers who do not want to know."""
-
-
 def find_checkpoint(configured: Path) -> Path | None:
     """The checkpoint to use: ``configured``, or one of the published names beside it; None when there is none."""
     beside = (configured.with_name(name + suffix) for name in _NAMES for suffix in _SUFFIXES)
@@ -100,7 +93,7 @@ def open_import(folder: Path) -> ImportedModel | None:
         return None
 
 
-def import_checkpoint(checkpoint: Path, cache: Path, on_progress: Progress = no_report) -> ImportedModel:
+def import_checkpoint(checkpoint: Path, cache: Path, on_progress: Step = no_report) -> ImportedModel:
     """The checkpoint's import, made now if it is not cached. Takes some ten seconds and the extra ``torch`` once.
 
     ``.onnx`` files are cut in two, everything else is read by PyTorch. Raises :class:`ModelError`:
@@ -133,9 +126,7 @@ def import_checkpoint(checkpoint: Path, cache: Path, on_progress: Progress = no_
     return imported
 
 
-def write_import(
-    weights: Weights, folder: Path, *, source: str, sha256: str, on_progress: Progress = no_report
-) -> None:
+def write_import(weights: Weights, folder: Path, *, source: str, sha256: str, on_progress: Step = no_report) -> None:
     """Write the import of a checkpoint's tensors into ``folder``. Needs the package ``onnx``."""
     width = checkpoint_width(weights)
     model = generator(width)
@@ -149,7 +140,7 @@ def write_import(
     _describe(folder, Description(source, sha256, SIDE, len(model.features), False, FIRST_MOUTH_ROW, rows))
 
 
-def _write(checkpoint: Path, sha256: str, folder: Path, on_progress: Progress) -> None:
+def _write(checkpoint: Path, sha256: str, folder: Path, on_progress: Step) -> None:
     on_progress(_STEPS[0], 0, len(_STEPS))
     if checkpoint.suffix == ".onnx":
         side, shares = split_export(checkpoint, folder / "face.onnx", folder / "decoder.onnx")
@@ -161,7 +152,7 @@ def _write(checkpoint: Path, sha256: str, folder: Path, on_progress: Progress) -
     on_progress("done", len(_STEPS), len(_STEPS))
 
 
-def _convert_all(folder: Path, on_progress: Progress) -> None:
+def _convert_all(folder: Path, on_progress: Step) -> None:
     for step, name in enumerate(("face", "decoder", "mouth"), start=1):
         on_progress(_STEPS[step], step, len(_STEPS))
         graph = folder / f"{name}.onnx"
