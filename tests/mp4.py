@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-CONTAINERS = frozenset({"moov", "trak", "edts", "mdia", "minf", "stbl"})
-
 
 @dataclass(frozen=True)
 class Box:

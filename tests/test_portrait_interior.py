@@ -19,7 +19,7 @@ from lipstream.engines.portrait.style import MouthPose
 from lipstream.engines.portrait.teeth import separated
 from lipstream.engines.portrait.texture import estimate_blur, measure_texture
 from lipstream.face.finder import FaceFinder
-from tests.mouths import avatar_of, enlarged, frame_of, mouth, rig_of
+from tests.mouths import avatar_of, enlarged, frame_of, lip_gap, mouth, rig_of
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -338,8 +338,9 @@ def test_teeth_are_as_bright_as_the_face_allows(serious: Pixels, finder: FaceFin
 def test_the_teeth_of_a_laugh_are_not_hidden_by_lips_that_close_further_down(
     smiling: Avatar, smile: Rig, finder: FaceFinder
 ) -> None:
-    laughing = rig_of(avatar_of(frame_of(smiling, smile, mouth(0.2, 0.0, 0.08)), finder))
-    assert laughing.shown > 0.15
+    laugh = frame_of(smiling, smile, mouth(0.2, 0.0, 0.08))
+    assert lip_gap(finder, laugh) > 0.15
+    laughing = rig_of(avatar_of(laugh, finder))
     assert laughing.interior.own_teeth
     heights = upper_teeth(laughing, mouth(0.15)).sum(axis=0)
     assert np.median(heights[np.abs(along(laughing)) < 0.2]) > 0.02 * laughing.scale

@@ -1,4 +1,4 @@
-"""Speech that nobody filmed, by Festival in recorded voices: ``apt-get install`` :data:`PACKAGES`.
+"""Speech that nobody filmed, by Festival in recorded voices; ``training/README.md`` lists the packages.
 
 eSpeak's voices are computed; these were recorded from people, so that lips sound as lips do when they part. All but one
 speak another language than the filmed speaker: what is learned from them is the sound of contact, not words.
@@ -18,12 +18,6 @@ from numpy.typing import NDArray
 from lipstream.engines.portrait.phones import PHONES
 from training.speech import Spoken, at_speech_level, pseudo_words
 
-PACKAGES = (
-    *("festival", "festvox-kdlpc16k", "festvox-italp16k", "festvox-itapc16k", "festvox-czech-dita"),
-    *("festvox-czech-krb", "festvox-czech-machac", "festvox-czech-ph", "festvox-suopuhe-lj", "festvox-suopuhe-mv"),
-    *("festvox-ru", "festvox-ca-ona-hts", "festvox-hi-nsk"),
-)
-"""Of Debian."""
 ONSETS, NUCLEI, CODAS = tuple("ptkbdgmnfvszlr"), tuple("aeiou"), ("", "", "", "", "n", "l", "s", "m")
 """What words are made of: letters that all these languages read alike."""
 STRETCH = (0.75, 1.3)

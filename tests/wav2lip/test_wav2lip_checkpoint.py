@@ -19,7 +19,6 @@ from lipstream.engines.wav2lip.engine import Wav2LipEngine
 from lipstream.engines.wav2lip.imported import (
     ImportedModel,
     find_checkpoint,
-    find_import,
     import_checkpoint,
     import_folder,
     open_import,
@@ -142,7 +141,7 @@ class TestPyTorchFiles:
         """The second start needs neither PyTorch nor time; another content is another import."""
         pytest.importorskip("onnx")
         checkpoint, cache, steps = save({"state_dict": state}), tmp_path / "cache", []
-        assert find_import(checkpoint, cache) is None
+        assert open_import(import_folder(checkpoint, cache)) is None
         first = import_checkpoint(checkpoint, cache, lambda step, done, total: steps.append((step, done, total)))
         assert [done for _, done, _ in steps] == list(range(len(steps)))
         assert steps[-1][1] == steps[-1][2]
@@ -150,10 +149,10 @@ class TestPyTorchFiles:
         assert not list((cache / "wav2lip").glob(".import-*"))
         steps.clear()
         again = import_checkpoint(checkpoint, cache, lambda step, done, total: steps.append((step, done, total)))
-        assert again == first == find_import(checkpoint, cache)
+        assert again == first == open_import(import_folder(checkpoint, cache))
         assert not steps
         other = save({"state_dict": state, "global_step": 2})
-        assert find_import(other, cache) is None
+        assert open_import(import_folder(other, cache)) is None
 
     @staticmethod
     def refusal(path: Path) -> str:

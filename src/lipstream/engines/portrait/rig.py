@@ -53,8 +53,6 @@ class Rig:
     interior: Interior
     scale: float
     """Pixels per inter-ocular distance."""
-    shown: float
-    """How far the lips are apart in the photo, IOD; 0 when closed."""
     texture: Texture
     """Sharpness and grain of the photo's face."""
 
@@ -100,7 +98,6 @@ def build_rig(avatar: Avatar, columns: NDArray[np.floating]) -> Rig:
         layers,
         paint_interior(picture, palette, photo, rest.line, frame, face.pose, block, texture, supersampling),
         frame.scale,
-        float(np.median((photo.lower - photo.upper) @ frame.down)) / frame.scale if photo.is_open else 0.0,
         texture,
     )
 

@@ -78,11 +78,6 @@ def import_folder(checkpoint: Path, cache: Path) -> Path:
     return _folder(_sha256(checkpoint), cache)
 
 
-def find_import(checkpoint: Path, cache: Path) -> ImportedModel | None:
-    """The cached import of this very file, or None. Reads the whole file for its hash."""
-    return open_import(import_folder(checkpoint, cache))
-
-
 def open_import(folder: Path) -> ImportedModel | None:
     """The import in ``folder``, or None when there is no whole one."""
     try:
