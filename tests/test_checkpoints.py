@@ -99,7 +99,7 @@ def test_own_file_of_that_name_is_not_overwritten(tmp_path: Path, server: FileSe
 
 
 def test_file_that_nobody_has_hashed_is_not_fetched(tmp_path: Path, server: FileServer) -> None:
-    with pytest.raises(ModelError, match="no hash"):
+    with pytest.raises(ModelError, match="no published hash"):
         fetch(replace(checkpoint(server.url), sha256=None), tmp_path)
     assert server.ranges == []
 

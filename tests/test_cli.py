@@ -215,4 +215,4 @@ def test_models_list_shows_licences() -> None:
 def test_models_pull_is_quiet_when_all_is_there() -> None:
     done = lipstream("models", "pull")
     assert done.returncode == 0
-    assert "All models are there." in done.stdout
+    assert "All required models are present." in done.stdout

@@ -96,7 +96,7 @@ def test_on_a_terminal_the_bar_moves_while_the_file_arrives(index: SlowIndex) ->
     assert process.returncode == 0, rest
     assert b"\x1b[" in shown, "drawn over again in its place"
     assert b"13.7/13.7 MB" in rest
-    assert said == "All models are there.\n"
+    assert said == "All required models are present.\n"
     assert index.portrait.is_file()
 
 
@@ -117,5 +117,5 @@ def test_in_a_pipe_there_is_one_plain_line(index: SlowIndex) -> None:
     (line,) = said.splitlines()
     assert line.startswith("sample-portrait")
     assert "13.7/13.7 MB" in line
-    assert done.stdout == b"All models are there.\n"
+    assert done.stdout == b"All required models are present.\n"
     assert index.portrait.is_file()

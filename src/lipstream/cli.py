@@ -52,7 +52,7 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def common(
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """What all commands share."""
@@ -75,7 +75,7 @@ def serve(
 ) -> None:
     """Serve the page, the WebSockets and the HTTP endpoints until Ctrl-C.
 
-    More is set by the environment or a file .env: docs/settings.md.
+    Other settings come from environment variables or a file .env; see docs/settings.md.
 
     Example: LIPSTREAM_WORKERS=1 lipstream serve --host 0.0.0.0 --port 8000
     """
@@ -108,13 +108,13 @@ def render(
     ] = Path("output.mp4"),
     fps: Annotated[float, typer.Option(help="Frames per second, 1 to 60.")] = 25.0,
     engine: Annotated[
-        EngineChoice, typer.Option(help="auto is wav2lip when its checkpoint is there, else portrait.")
+        EngineChoice, typer.Option(help="auto is wav2lip if its checkpoint is present, else portrait.")
     ] = EngineChoice.auto,
     face_index: Annotated[
         int | None, typer.Option(min=0, help="Which face, counted from 0 from left to right. Default: the largest.")
     ] = None,
 ) -> None:
-    """Make PORTRAIT speak AUDIO. A clip is played forth and back for as long as the audio lasts.
+    """Make PORTRAIT speak AUDIO. A clip is played forwards and backwards for as long as the audio lasts.
 
     Example: lipstream render me.jpg hello.wav -o talking.mp4 --fps 30
     """

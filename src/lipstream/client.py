@@ -104,7 +104,9 @@ class StreamSession:
     def _as_bytes(self, pcm: NDArray[Any]) -> bytes:
         if pcm.dtype != self._samples:
             wanted = f"{self._samples} samples" if self._samples else "Opus packets as bytes"
-            raise ValueError(f"This session takes {wanted}, not {pcm.dtype} samples: convert them, or choose encoding.")
+            raise ValueError(
+                f"This session takes {wanted}, not {pcm.dtype} samples: convert them, or choose another encoding."
+            )
         return np.ascontiguousarray(pcm).tobytes()
 
     async def _send_piece(self, data: bytes, seconds: float) -> None:

@@ -44,7 +44,7 @@ def load_footage(
             raise VideoError(
                 "video_too_large",
                 f"The frames of this video take more than {limits.kept / 2**20:.0f} MiB of memory. "
-                "Make it shorter, or its pictures smaller.",
+                "Use a shorter or a smaller video.",
             )
         tracker.add(picture)
     clip, faces = writer.finish(), tracker.finish()

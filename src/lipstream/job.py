@@ -69,7 +69,8 @@ def require_one(*, image: bool, video: bool) -> None:
     if not (image or video):
         raise RequestError(
             "missing_field",
-            'The field "image" is missing; it holds the picture of who speaks. A clip goes into "video" instead.',
+            'The field "image" is missing; it holds the picture of the person who speaks. '
+            'To send a clip, use "video" instead.',
         )
     if image and video:
-        raise RequestError("bad_field", 'The fields "image" and "video" exclude each other. Send one of them.')
+        raise RequestError("bad_field", 'Send either "image" or "video", not both.')

@@ -23,7 +23,7 @@ from lipstream.terminal import plain_errors, read_settings, say
 
 models = typer.Typer(
     no_args_is_help=True,
-    help="The model files: what is there, fetching and importing.",
+    help="List, fetch and import model files.",
     epilog="Start with: lipstream models list",
 )
 
@@ -47,15 +47,15 @@ class ImportKind(str, Enum):
 
 @models.command("list")
 def list_models() -> None:
-    """Show every model file: whether it is there, its hash, its licence, where it comes from, what it is for."""
+    """Show every model file: whether it is present, its hash, licence, origin and purpose."""
     settings = read_settings()
     store = ModelStore(settings.cache_dir, settings.checkpoints_dir)
-    say("Needed:")
+    say("Required:")
     for asset in ASSETS:
         state, size = store.status(asset).state, f"{asset.size / 1e6:.1f} MB"
         say(f"  {asset.name:20} {state:8} {asset.sha256[:8]}  {size:>7}  {asset.licence}")
         say(f"      {asset.purpose}; {asset.home}")
-    say("Not needed, used when they are there:")
+    say("Optional, used if present:")
     for found in find_checkpoints(settings):
         hashed = found.sha256[:8] if found.sha256 else "-"
         say(f"  {found.path!s:35} {found.state:8} {hashed:8}  {found.licence}")
@@ -67,16 +67,16 @@ def list_models() -> None:
 @models.command()
 def pull(
     name: Annotated[
-        str | None, typer.Argument(help="A checkpoint, see models list; without: all needed models.")
+        str | None, typer.Argument(help="A checkpoint from models list. Without it: all required models.")
     ] = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Agree to the checkpoint's terms without being asked.")
+        bool, typer.Option("--accept-licence", help="Agree to the checkpoint's terms in advance.")
     ] = False,
     source: Annotated[
-        str | None, typer.Option("--from", help="Fetch from this address instead; the content is checked all the same.")
+        str | None, typer.Option("--from", help="Fetch from this address instead; the content is still verified.")
     ] = None,
 ) -> None:
-    """Fetch and verify: all needed models that are missing, or one published checkpoint by name.
+    """Fetch and verify all required models that are missing, or one published checkpoint by name.
 
     Example: lipstream models pull wav2lip-gan
     """
@@ -84,7 +84,7 @@ def pull(
         settings = read_settings()
         if name is None:
             pull_missing(settings)
-            say("All models are there.")
+            say("All required models are present.")
             return
         checkpoint = named(name)
         if source:
@@ -110,12 +110,15 @@ def _pull_checkpoint(checkpoint: Checkpoint, settings: Settings, accepted: bool)
         console = Console(stderr=True)
         console.print(f"{checkpoint.terms}\nSee {checkpoint.home}", markup=False, highlight=False, soft_wrap=True)
         if not console.is_terminal:
-            raise typer.BadParameter("Nobody is here to agree to these terms.", param_hint="--accept-licence")
+            raise typer.BadParameter(
+                "Somebody has to agree to these terms, and there is no terminal to ask on.",
+                param_hint="--accept-licence",
+            )
         typer.confirm("Do you agree to these terms?", abort=True, err=True)
     with _download_bar() as bar:
         task = bar.add_task(checkpoint.name, total=checkpoint.size)
         path = fetch(checkpoint, settings.checkpoints_dir, accept_terms=True, on_progress=_reporter(bar, task))
-    say(f"{path} is there and verified ({checkpoint.licence}).")
+    say(f"{path} is present and verified ({checkpoint.licence}).")
     _say_what_next(checkpoint.kind, path, settings)
 
 
@@ -130,9 +133,11 @@ def import_model(
     file: Annotated[
         Path, typer.Argument(help="A checkpoint: .pth, .pt, .onnx, .safetensors.", exists=True, dir_okay=False)
     ],
-    kind: Annotated[ImportKind, typer.Option("--as", help="What it is; auto looks at its tensors.")] = ImportKind.auto,
+    kind: Annotated[
+        ImportKind, typer.Option("--as", help="What it contains; auto tells it by the tensors.")
+    ] = ImportKind.auto,
 ) -> None:
-    """Turn a checkpoint into the form that runs, once: later starts need no PyTorch.
+    """Convert a checkpoint once, so that later starts do not need PyTorch.
 
     Example: lipstream models import checkpoints/wav2lip_gan.pth
     """
@@ -140,7 +145,7 @@ def import_model(
         settings = read_settings()
         recognised = _recognise(file) if kind is ImportKind.auto else kind.value
         if recognised == "detector":
-            say(f"{file} is a face detector: it is used as it is, with face_detector=face-alignment.")
+            say(f"{file} is a face detector. It needs no import; set LIPSTREAM_FACE_DETECTOR=face-alignment to use it.")
             return
         columns = (TextColumn("{task.description:24}"), BarColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:

@@ -122,7 +122,8 @@ class Studio:
             avatar = self._clip(data, limit, cancelled)
         else:
             raise RequestError(
-                "bad_field", 'The field "face_index" is for pictures; in a video the largest face speaks. Leave it out.'
+                "bad_field",
+                'The field "face_index" only works with pictures; in a video the largest face speaks. Leave it out.',
             )
         require_upright_front(avatar)
         for warning in picture_warnings(avatar):
@@ -149,7 +150,8 @@ class Studio:
                 raise
             raise ImageError(
                 "not_an_image",
-                'This is a video, not a picture. Send it in the field "video", or for a live stream to /v1/avatars.',
+                'This is a video, not a picture. Send it in the field "video"; '
+                "for a live stream, upload it to /v1/avatars first.",
             ) from None
         whole = picture
         if limit:
@@ -219,7 +221,7 @@ class Studio:
             raise self.problems[name].fresh()
         raise EngineError(
             "engine_unavailable",
-            f'The engine "{name}" cannot run here: its checkpoint is not there. Use "auto" or "portrait".',
+            f'The engine "{name}" cannot run here because its checkpoint is missing. Use "auto" or "portrait".',
         )
 
     def render(

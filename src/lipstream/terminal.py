@@ -28,7 +28,7 @@ def read_settings() -> Settings:
         own = name in Settings.model_fields and not Settings.model_fields[name].validation_alias
         raise typer.BadParameter(first["msg"], param_hint=PREFIX + name.upper() if own else name) from None
     except UnicodeDecodeError:
-        raise typer.BadParameter("The file is not UTF-8 text. Save it as that.", param_hint=".env") from None
+        raise typer.BadParameter("The file is not UTF-8 text. Save it as UTF-8.", param_hint=".env") from None
 
 
 @contextmanager

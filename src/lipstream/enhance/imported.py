@@ -68,7 +68,7 @@ def make_import(
         except ImportError as error:
             raise ModelError(
                 "model_missing",
-                f"{checkpoint.name} has not been imported yet, which needs more packages once ({error}). "
+                f"{checkpoint.name} has not been imported yet. Importing it needs more packages, once ({error}). "
                 f"Run: pip install 'lipstream[{extra}]' && lipstream models import {checkpoint}",
             ) from error
         (partial / _DESCRIPTION).write_text(json.dumps(description, indent=2))

@@ -182,7 +182,7 @@ def _converted(model: Any, target: Path) -> bool:
         return False
     finally:
         graph.unlink(missing_ok=True)
-    logger.warning("%s stays in PyTorch: converted it computes something else", model.architecture.name)
+    logger.warning("%s stays in PyTorch: the converted network gives different results", model.architecture.name)
     return False
 
 

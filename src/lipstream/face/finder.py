@@ -73,7 +73,7 @@ class FaceFinder:
                 "face_index_out_of_range",
                 f"There is 1 face in this picture, so face_index can only be 0, not {index}. Leave it out."
                 if len(faces) == 1
-                else f"There are {len(faces)} faces in this picture, so face_index is from 0 (the leftmost) to "
+                else f"There are {len(faces)} faces in this picture, so face_index must be from 0 (the leftmost) to "
                 f"{len(faces) - 1}, not {index}. Leave it out for the largest.",
             )
         face = faces[index]

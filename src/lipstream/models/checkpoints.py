@@ -232,8 +232,8 @@ def fetch(
     if asset is None:
         raise ModelError(
             "model_download_failed",
-            f'"{checkpoint.name}" is not fetched, because no hash of {checkpoint.file_name} is published that it could '
-            f"be checked against. Get it from {checkpoint.home} and put it into {folder}.",
+            f'"{checkpoint.name}" cannot be fetched, because there is no published hash to verify '
+            f"{checkpoint.file_name} with. Get it from {checkpoint.home} and put it into {folder}.",
         )
     if checkpoint.terms is not None and not accept_terms:
         raise ValueError(f"{checkpoint.name} has terms, which its user must accept first")
@@ -241,8 +241,8 @@ def fetch(
     if store.status(asset).state == "damaged":
         raise ModelError(
             "model_damaged",
-            f"{folder / asset.file_name} is another file than the published {checkpoint.name}. "
-            "Move it away to fetch that one, or keep it: lipstream uses it as it is.",
+            f"{folder / asset.file_name} is not the published {checkpoint.name}. "
+            "To fetch that one, move this file away first; if you keep it, lipstream uses it.",
         )
     return store.fetch(asset, on_progress)
 

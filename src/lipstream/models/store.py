@@ -78,12 +78,10 @@ class ModelStore:
         if status.state == "damaged":
             raise ModelError(
                 "model_damaged",
-                f'The file of the model "{asset.name}" is not the expected one ({status.path}). '
+                f'The file of the model "{asset.name}" does not have the expected content ({status.path}). '
                 "Fetch it again with: lipstream models pull",
             )
-        raise ModelError(
-            "model_missing", f'The model "{asset.name}" is not there. Fetch it with: lipstream models pull'
-        )
+        raise ModelError("model_missing", f'The model "{asset.name}" is missing. Fetch it with: lipstream models pull')
 
     def network(self, asset: Asset, part: Part | None = None) -> Path:
         """The asset, a TFLite or ONNX network, as a file for :class:`lipstream.models.runtime.Network`.
@@ -192,7 +190,7 @@ class ModelStore:
             raise ModelError(
                 "model_download_failed",
                 f"Cannot write to the cache directory {self.cache} ({error.strerror}). "
-                "Set LIPSTREAM_CACHE_DIR to another.",
+                "Set LIPSTREAM_CACHE_DIR to another directory.",
             ) from error
         with stream:
             _lock(stream.fileno())

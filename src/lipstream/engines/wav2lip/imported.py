@@ -107,7 +107,7 @@ def import_checkpoint(checkpoint: Path, cache: Path, on_progress: Step = no_repo
         except ImportError as error:
             raise ModelError(
                 "model_missing",
-                f"{checkpoint.name} has not been imported yet, which needs PyTorch once. "
+                f"{checkpoint.name} has not been imported yet. Importing it needs PyTorch, once. "
                 f"Run: pip install 'lipstream[torch]' && lipstream models import {checkpoint}",
             ) from error
         try:

@@ -41,7 +41,7 @@ def split_export(path: Path, face_path: Path, decoder_path: Path) -> tuple[int, 
         raise damaged(path, "its picture does not depend on both the audio and the face")
     names = {old: share(index) for index, old in enumerate(crossing)}
     if face.name in names:
-        raise damaged(path, "the face meets the audio before its encoder")
+        raise damaged(path, "the face and the audio are combined before the face is encoded")
     names |= {mel.name: MEL, face.name: FACE, graph.output[0].name: PICTURE}
     shapes = _inferred_shapes(graph)
     _rename(graph, names)
