@@ -92,7 +92,7 @@ def test_terms_must_be_accepted(tmp_path: Path, server: FileServer) -> None:
 
 def test_own_file_of_that_name_is_not_overwritten(tmp_path: Path, server: FileServer) -> None:
     (tmp_path / "thing.pth").write_bytes(b"my own training")
-    with pytest.raises(ModelError, match="another file than the published"):
+    with pytest.raises(ModelError, match="is not the published"):
         fetch(checkpoint(server.url), tmp_path)
     assert (tmp_path / "thing.pth").read_bytes() == b"my own training"
     assert server.ranges == []
