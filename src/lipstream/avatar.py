@@ -15,19 +15,19 @@ from lipstream.media.clip import Clip
 MAX_YAW = 45.0
 """A head turned further shows too little of the far side of the mouth to animate it; degrees."""
 MAX_ROLL = 50.0
-"""A head tilted further speaks out of the part of the picture that engines draw; degrees."""
+"""If a head is tilted further, its mouth leaves the part of the picture that engines draw; degrees."""
 
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """A clip whose face was followed."""
+    """A clip whose face was tracked."""
 
     clip: Clip
     faces: tuple[Face | None, ...]
-    """The face in every frame of ``clip``; None where there is none, and where the frame is shown as it is."""
+    """The face in every frame of ``clip``; None where no face is seen. Such frames are shown unchanged."""
     still: Face
-    """The face in the avatar's picture, followed as in all other frames: what moved between two frames is told by faces
-    that were found the same way."""
+    """The face in the avatar's picture as the tracking found it. (Motion between two frames can only be measured
+    between faces that were found in the same way.)"""
 
     @property
     def nbytes(self) -> int:
@@ -40,11 +40,11 @@ class Avatar:
     """A still portrait or a clip, decoded and measured. Immutable; ``digest`` identifies it in caches."""
 
     picture: NDArray[np.uint8]
-    """(height, width, 3) BGR; height and width are even. Treated as read-only. Of a clip, its best frame."""
+    """(height, width, 3) BGR; height and width are even. Treated as read-only. For a clip, its best frame."""
     face: Face
     """The face to animate, in pixels of ``picture``."""
     digest: str
-    """SHA-256 of shape and pixels, hexadecimal: the same picture has the same digest whatever file it came from."""
+    """SHA-256 of shape and pixels, hexadecimal: the same picture has the same digest, whatever file it came from."""
     footage: Footage | None = None
     """All frames, if it is a clip."""
 

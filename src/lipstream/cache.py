@@ -14,7 +14,7 @@ import numpy as np
 from lipstream.errors import CancelledError
 
 LOOK_SECONDS = 0.1
-"""How often those who wait for somebody else's result look whether they are still wanted."""
+"""How often a thread that waits for another one's result checks whether the result is still wanted; seconds."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -27,11 +27,11 @@ class _Entry(Generic[V]):
 
 
 class PreparedCache(Generic[K, V]):
-    """Keeps the most recently used values whose weights add up to ``capacity`` at most; older ones are forgotten.
+    """Keeps the most recently used values, as many as fit into ``capacity`` by their weights, and drops older ones.
 
-    A value heavier than the capacity is kept alone, until the next one comes. Thread-safe. Callers of the same missing
-    key wait for the first one's result; a failure reaches all who waited and is not remembered, so the next caller
-    tries again.
+    A value that is heavier than the whole capacity is kept alone until the next one comes. Thread-safe. If several
+    threads ask for the same missing key, the first one makes the value and the others wait for it. If that fails, all
+    of them get the error; it is not cached, so the next caller tries again.
     """
 
     def __init__(self, capacity: int, weigh: Callable[[V], int]) -> None:
@@ -41,9 +41,10 @@ class PreparedCache(Generic[K, V]):
         self._lock = threading.Lock()
 
     def get(self, key: K, make: Callable[[], V], cancelled: Callable[[], bool] = lambda: False) -> V:
-        """The value for ``key``, by calling ``make`` if nobody has yet. Raises what ``make`` raises.
+        """The value for ``key``; made by calling ``make`` if it is not there yet. Raises what ``make`` raises.
 
-        ``cancelled`` is asked while another thread makes it; then :class:`lipstream.errors.CancelledError` is raised.
+        While another thread makes the value, ``cancelled`` is polled; once it returns true,
+        :class:`lipstream.errors.CancelledError` is raised.
         """
         with self._lock:
             known = key in self._entries
@@ -58,7 +59,7 @@ class PreparedCache(Generic[K, V]):
                 wait([entry.value], LOOK_SECONDS)
             return entry.value.result()
         finally:
-            del entry  # or it lives on in a circle with its error and this frame
+            del entry  # breaks the reference cycle of the entry, its error and this frame
 
     def _make(self, key: K, entry: _Entry[V], make: Callable[[], V]) -> V:
         try:
@@ -76,7 +77,7 @@ class PreparedCache(Generic[K, V]):
         return value
 
     def _forget(self) -> None:
-        """Drop the oldest until the rest fits; what is still being made weighs nothing yet and stays."""
+        """Drop the oldest values until the rest fits. Values that are still being made weigh nothing yet and stay."""
         total = sum(entry.weight for entry in self._entries.values())
         made = [key for key, entry in self._entries.items() if entry.weight]
         for key in made[:-1]:
@@ -89,7 +90,7 @@ class PreparedCache(Generic[K, V]):
 
 
 def held_bytes(value: object) -> int:
-    """Bytes of all arrays that a tree of dataclasses, tuples and lists holds; anything else weighs nothing."""
+    """Bytes of all arrays in a tree of dataclasses, tuples and lists; everything else counts as 0."""
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, (tuple, list)):

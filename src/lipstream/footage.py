@@ -1,4 +1,4 @@
-"""From a video file to an avatar: decode it, follow the face through it, choose the frame that shows it best."""
+"""From a video file to an avatar: decode it, track the face through it, choose the frame that shows it best."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lipstream.media.clip import ClipReader, ClipWriter
 from lipstream.media.size import SizeLimit, shrink
 from lipstream.media.video import Video, VideoLimits
 
-_TURN_COST = 1 / 60.0  # IOD of open mouth that a degree of turning is as bad as
-_TURN_FREE = 8.0  # degrees that are as good as none
+_TURN_COST = 1 / 60.0  # IOD per degree: one degree of turning is as bad as a mouth opened by this much
+_TURN_FREE = 8.0  # degrees of turning that cost nothing
 
 
 def load_footage(
@@ -27,9 +27,9 @@ def load_footage(
     limit: SizeLimit | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Avatar:
-    """A clip as an avatar; pictures above ``limit`` are made smaller. Its sound is left out.
+    """A clip as an avatar; pictures above ``limit`` are made smaller. The clip's sound is not used.
 
-    Takes about 10 ms for each frame of 512 × 512, and memory for one frame besides the result. ``cancelled`` is asked
+    Takes about 10 ms for each frame of 512 × 512, and memory for one frame besides the result. ``cancelled`` is called
     before every frame. Raises :class:`lipstream.errors.VideoError`, :class:`CancelledError`, and :class:`FaceError`
     (``no_face``) when no frame shows one.
     """

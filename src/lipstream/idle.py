@@ -1,10 +1,11 @@
-"""What a head does while nobody makes it speak: blink, breathe, sway a little.
+"""What a head does besides speaking: blink, breathe, sway a little.
 
 A pure function of the frame's number and a seed, so any frame can be asked for at any time, in any order, and a stream
 of a day needs no more memory than one of a second.
 
 Blinks: Stern, Walrath & Goldstein, "The endogenous eyeblink", 1984, and Bentivoglio et al., "Analysis of blink rate
-patterns in normal subjects", 1997: about 15 a minute, intervals skewed to the right, a closing faster than the opening.
+patterns in normal subjects", 1997: about 15 a minute, intervals skewed to the right, and lids that close faster than
+they open.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class _Sway:
         return sum(a * math.sin(2 * math.pi * f * time + phase) for a, f, phase in self.waves)
 
 
-# Slow parts look like shifting one's weight, the fastest like life. None is a multiple of another.
+# The slow waves look like shifting one's weight, the fastest keeps the head alive. None is a multiple of another.
 _FREQUENCIES = (0.047, 0.0829, 0.1373, 0.2291)
 _SHARES = (0.42, 0.28, 0.2, 0.1)
 _LIMITS = {
@@ -109,7 +110,7 @@ class IdleMotion:
     def _draw_epoch(self, epoch: int) -> tuple[_Blink, ...]:
         rng = np.random.default_rng([self._seed, 1, epoch])
         blinks: list[_Blink] = []
-        # The first interval of a minute has begun in the minute before, so only its rest is waited for.
+        # The first interval of a minute began in the minute before, so only the rest of it is left.
         time = _interval(rng) * (1.0 if epoch == 0 else float(rng.uniform(0.3, 0.8)))
         while time + 2 * _BLINK_SECONDS[1] + _DOUBLE_PAUSE + _LEAST_INTERVAL / 2 < _EPOCH:
             blinks.append(_Blink(time, float(rng.uniform(*_BLINK_SECONDS))))

@@ -1,4 +1,4 @@
-"""Which of the models that are not needed are where the settings look for them."""
+"""Which of the optional models are present where the settings look for them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NAMES: dict[Kind, str] = {
     "upscaling": "super-resolution",
     "detector": "face-alignment",
 }
-"""What a model is called where its problems are told."""
+"""What each kind of model is called in the list of problems."""
 
 
 @dataclass(frozen=True)
 class Absent:
-    """A model that is not there."""
+    """An optional model that is not there."""
 
     name: str
     """As in the list of problems."""
@@ -31,7 +31,7 @@ class Absent:
 
 
 def find_checkpoints(settings: Settings, *, with_hash: bool = True) -> list[Found]:
-    """What is where the settings look for checkpoints, one per kind. Hashing reads the whole files."""
+    """The checkpoint of each kind, or the place where it is looked for. Hashing reads the whole files."""
     detector = find_s3fd(settings.checkpoints_dir) or settings.checkpoints_dir / "s3fd-619a316812.pth"
     places: dict[Kind, Path] = {
         "wav2lip": find_checkpoint(settings.wav2lip_path) or settings.wav2lip_path,
@@ -43,6 +43,6 @@ def find_checkpoints(settings: Settings, *, with_hash: bool = True) -> list[Foun
 
 
 def absent_models(settings: Settings) -> list[Absent]:
-    """Those that are not there."""
+    """The optional models that are not there."""
     found = find_checkpoints(settings, with_hash=False)
     return [Absent(_NAMES[one.kind], str(one.path), one.purpose) for one in found if one.state == "absent"]

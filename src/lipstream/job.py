@@ -1,4 +1,4 @@
-"""One piece of work: who speaks, what, and how it is wanted."""
+"""One piece of work: who speaks, what is said, and the options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EngineName = Literal["auto", "portrait", "wav2lip"]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One picture or clip, one recording, and how they are wanted. The documented fields and defaults.
+    """One picture or clip, one recording, and the options: the documented fields and their defaults.
 
     Raises :class:`lipstream.errors.RequestError` unless there is exactly one of ``image`` and ``video``:
     ``missing_field``, ``bad_field``.
@@ -31,7 +31,7 @@ class Job:
     fps: Fraction = Fraction(25)
     """Frames per second of the video, 1 to 60."""
     engine: EngineName = "auto"
-    """``auto`` is wav2lip when its checkpoint is there, else portrait."""
+    """``auto`` is wav2lip if its checkpoint is there, else portrait."""
     pads: Pads = DEFAULT_PADS
     """Pixels added to the face box: top, bottom, left, right. Used by wav2lip."""
     img_size: int | None = None
@@ -51,7 +51,7 @@ class Job:
 
     @property
     def source(self) -> tuple[bytes, Kind]:
-        """The file that shows the person."""
+        """The file that shows the person, and its kind."""
         if self.video is not None:
             return self.video, "video"
         assert self.image is not None
@@ -59,7 +59,7 @@ class Job:
 
     @property
     def options(self) -> Options:
-        """What of this is for preparing the avatar."""
+        """The part of the job that matters for preparing the avatar."""
         return Options(self.pads, self.img_size, not self.no_segmentation, not self.no_sr)
 
 

@@ -1,4 +1,4 @@
-"""One-shot rendering: a session fed one whole recording, written down as an MP4."""
+"""One-shot rendering: a session is fed one whole recording, and its frames become an MP4."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lipstream.media.mux import Encoding, TalkingVideo
 from lipstream.session import Frame, Session
 
 MEET_SECONDS = 10.0
-"""How much of a recording is heard beforehand, to know the voice."""
+"""How much of a recording the engine hears in advance, to know the voice."""
 
 Progress = Callable[[int, int], None]
 """Called with (frames done, frames in all) after every frame, on the rendering thread."""
@@ -34,8 +34,8 @@ def render(
 ) -> bytes:
     """The actor speaking the recording, as an MP4: H.264 yuv420p and AAC, index in front, ceil(duration × fps) frames.
 
-    Blocks until done. Memory does not grow with the length beyond the file itself: audio is decoded, spoken and
-    encoded block by block. ``batch`` frames may be computed together. ``cancelled`` is asked before every frame.
+    Blocks until done. Memory does not grow with the length beyond the file itself: audio is decoded, spoken and encoded
+    block by block. Up to ``batch`` frames may be computed together. ``cancelled`` is called before every frame.
 
     Raises :class:`lipstream.errors.CancelledError`.
     """
@@ -61,7 +61,7 @@ def render(
 
 
 def _beginning(recording: Recording) -> NDArray[np.float32]:
-    """(n, channels): at most :data:`MEET_SECONDS`."""
+    """(n, channels): the first :data:`MEET_SECONDS`, or all of a shorter recording."""
     samples = round(MEET_SECONDS * recording.sample_rate)
     blocks: list[NDArray[np.float32]] = []
     for block in recording.blocks():

@@ -8,8 +8,8 @@
         show(frame)
 
 One-shot rendering (:mod:`lipstream.render`) is this with one long utterance. However the same audio is cut into chunks,
-the frames are the same bit for bit: audio is first re-cut into blocks of a fixed length, so everything
-behind that line makes the same calls with the same arrays.
+the frames are the same bit for bit: the audio is first re-cut into blocks of a fixed length, so everything after that
+makes the same calls with the same arrays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lipstream.media.clock import frame_count, frame_time
 from lipstream.media.resample import Resampler
 
 BLOCK_SECONDS = Fraction(1, 50)
-"""Length of the blocks that audio is cut into, and so the most that blocking adds to the latency."""
+"""Length of the blocks that audio is cut into, seconds; also the most latency that this adds."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Session:
     """One avatar speaking one utterance after another, without a jump between them. Not thread-safe; does no I/O.
 
     ``sample_rate`` is that of the audio pushed, in Hz, from 8000 to 192000 or whatever the recording has. ``life`` is
-    asked once for every frame that is drawn; ``batch`` frames may be held back to be computed together (see
+    called once per frame drawn; up to ``batch`` frames may be held back to be computed together (see
     :class:`lipstream.engines.base.Actor`).
     """
 
@@ -77,15 +77,16 @@ class Session:
         return self._performance.knows_voices
 
     def meet(self, audio: NDArray[np.float32]) -> None:
-        """Hear beforehand how the one sounds who speaks in the next utterance.
+        """Hear in advance how the speaker of the next utterance sounds.
 
-        ``audio`` as for :meth:`push`, of any part of it. To be called between utterances; no frame comes of it.
+        ``audio`` is any part of that utterance, in the form that :meth:`push` takes. To be called between utterances;
+        gives no frames.
         """
         resampler = Resampler(self.sample_rate, SPEECH_RATE)
         self._performance.meet(np.concatenate([resampler.push(_mono(audio)), resampler.flush()]))
 
     def push(self, audio: NDArray[np.float32]) -> Iterator[Frame]:
-        """Hear more of the utterance; give every frame that is certain by now.
+        """Hear more of the utterance; give all frames that can be drawn by now.
 
         ``audio`` is (n,) mono or (n, channels), float32 in [-1, 1], any n.
         """

@@ -57,26 +57,26 @@ class Studio:
         absent: Sequence[Absent] = (),
         rehearsal: bytes | None = None,
     ) -> None:
-        """``problems`` says why engines are missing, ``absent`` which models nobody brought; ``rehearsal`` is a
-        portrait that :meth:`warm_up` may use."""
+        """``problems`` says why engines are missing, ``absent`` which optional models are not there; ``rehearsal`` is a
+        portrait file that :meth:`warm_up` may use."""
         self._finder = finder
         self._engines = {engine.name: engine for engine in engines}
         self._settings = settings
         self.problems = problems or {}
-        """Engine or further model → why it is not used although its checkpoint is there."""
+        """Name of an engine or optional model → why it cannot be used although its checkpoint is there."""
         self.absent = tuple(absent)
-        """Further models that are not there."""
+        """Optional models that are not there."""
         self._rehearsal = rehearsal
         self._encoding = Encoding(preset=settings.preset, crf=settings.crf)
         self._actors: PreparedCache[tuple[str, Kind, str, Options, SizeLimit | None, int | None], Actor] = (
             PreparedCache(settings.avatar_cache_mb * MIB, lambda actor: actor.nbytes)
         )
-        # Who uploads a clip streams it next. Only one is kept: it may be as large as ``max_video_memory_mb``.
+        # A clip is usually streamed right after its upload. Only one is kept: it may take ``max_video_memory_mb``.
         self._last_clip: tuple[str, Avatar] | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Studio:
-        """Load every model that is there. Raises :class:`lipstream.errors.ModelError` when a needed one is not."""
+        """Load every model that is there. Raises :class:`lipstream.errors.ModelError` if a required one is missing."""
         store = ModelStore(cache=settings.cache_dir, checkpoints=settings.checkpoints_dir)
         finder = FaceFinder.load(store)
         sample = store.status(SAMPLE_PORTRAIT)
@@ -91,7 +91,7 @@ class Studio:
         return sorted(self._engines)
 
     def warm_up(self) -> None:
-        """Run one tiny real job, so that the first user does not pay for what happens only once."""
+        """Run one tiny real job, so that the first user does not wait for what is done only once."""
         self._finder.find(np.full((64, 64, 3), 127, np.uint8))
         if self._rehearsal:
             actor = self.actor(self._rehearsal)
@@ -110,7 +110,7 @@ class Studio:
         """Decode a picture or a clip, make it smaller if ``limit`` asks for it, and find its face.
 
         ``face_index`` counts a picture's faces from left to right, from 0; None takes the largest. ``cancelled`` is
-        asked before every frame of a clip.
+        called before every frame of a clip.
 
         Raises :class:`lipstream.errors.ImageError` or :class:`lipstream.errors.VideoError`,
         :class:`lipstream.errors.FaceError`, :class:`lipstream.errors.RequestError` for a ``face_index`` with a clip,
@@ -172,9 +172,9 @@ class Studio:
         kind: Kind = "image",
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Actor:
-        """A portrait or a clip prepared by an engine, remembered by the bytes of its file.
+        """A portrait or a clip prepared by an engine, cached under the bytes of its file.
 
-        ``options`` are wav2lip's; the rest is :meth:`avatar`'s. Raises what that raises, and
+        ``options`` are for wav2lip; the other arguments are those of :meth:`avatar`. Raises what that raises, and
         :class:`lipstream.errors.EngineError`.
         """
         chosen = self._choose(engine)
@@ -192,7 +192,7 @@ class Studio:
         while True:
             with suppress(CancelledError):
                 return self._actors.get(key, make, cancelled)
-            # Perhaps somebody else prepared the same and left: then begin again.
+            # Another caller may have begun to prepare the same and left: then this one begins again.
             if cancelled():
                 raise CancelledError
 
@@ -205,7 +205,7 @@ class Studio:
         face_index: int | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Actor:
-        """One within a size, for live streams; remembered like those of :meth:`actor`, and raises the same."""
+        """An actor within a size, for live streams; cached like those of :meth:`actor`, and raises the same."""
         return self.actor(data, engine, limit=limit, kind=kind, face_index=face_index, cancelled=cancelled)
 
     def engine(self, name: EngineName = "auto") -> Engine:

@@ -13,16 +13,16 @@ from lipstream.session import BLOCK_SECONDS, Frame, Session
 
 
 class Utterance:
-    """Speech on its way. The engine listens ahead of what is played, so there are two ends to take it from.
+    """Speech on its way through the stream. The engine listens ahead of what is played, so the speech is queued twice.
 
-    ``session`` must hear nothing else until this utterance was drawn to its end. Not thread-safe.
+    ``session`` must hear nothing else until this utterance has been drawn to its end. Not thread-safe.
     """
 
     def __init__(self, number: int, session: Session, channels: int) -> None:
         self.number = number
         """Counts from 1 within the stream."""
         self.samples = 0
-        """Fed so far."""
+        """How many samples were fed so far."""
         self.chunk = 0
         """The most samples fed at once."""
         self.played = 0
@@ -41,7 +41,7 @@ class Utterance:
 
     @property
     def duration(self) -> Fraction:
-        """Of what was fed so far, seconds."""
+        """Length of the speech fed so far, seconds."""
         return Fraction(self.samples, self._session.sample_rate)
 
     @property
@@ -50,9 +50,9 @@ class Utterance:
         return len(self._unplayed)
 
     def needs(self, lookahead: int) -> int:
-        """Samples that have to be unplayed for the engine, which looks ``lookahead`` samples ahead, to give a frame.
+        """How many unplayed samples there must be before the engine can give the next frame.
 
-        It listens in whole blocks.
+        The engine needs ``lookahead`` samples after the frame's time, and listens in whole blocks.
         """
         return -(-(self.played + lookahead) // self._block) * self._block - self.played
 
@@ -64,7 +64,7 @@ class Utterance:
         self.chunk = max(self.chunk, len(pcm))
 
     def draw(self) -> Frame | None:
-        """Let the engine listen until it gives a frame; None when it needs more, or when all were given."""
+        """Let the engine listen until it gives a frame; None if it needs more speech, or has given all frames."""
         while True:
             frame = next(self._frames, None)
             if frame or self.drawn:

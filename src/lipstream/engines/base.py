@@ -1,10 +1,10 @@
 """What every lip-sync engine offers: prepare an avatar once, then animate it from audio.
 
-Three small steps, each kept by whoever owns it::
+There are three steps, whose results live for different lengths of time::
 
     engine = PortraitEngine(...)          # one per process: loads the networks
-    actor = engine.prepare(avatar)        # one per avatar: all that does not depend on the audio; shared, immutable
-    performance = actor.perform(fps)      # one per listener: state of the audio heard so far
+    actor = engine.prepare(avatar)        # one per avatar: everything that does not depend on the audio; immutable
+    performance = actor.perform(fps)      # one per session: the state of the audio heard so far
 
 Audio for engines is mono float32 at :data:`SPEECH_RATE`. Frames come out in order, as soon as enough audio is known.
 """
@@ -35,7 +35,7 @@ class Patch:
     y: int
     """Top edge in the picture, pixels, even."""
     pixels: NDArray[np.uint8]
-    """(height, width, 3) BGR, height and width even; both 0 = nothing changes. Not changed after it is handed out."""
+    """(height, width, 3) BGR with even height and width; both 0 = nothing changes. Never modified later."""
     background: Planes | None = None
     """The whole picture below, when the avatar is a clip; None = the avatar's own picture."""
 
@@ -48,8 +48,8 @@ NOTHING = np.zeros((0, 0, 3), np.uint8)
 class Liveliness:
     """What a living head does besides speaking, at one instant. Angles as in :class:`lipstream.face.pose.Pose`.
 
-    Meant to be small: up to about 1° and 1 % a still picture stands it without the background bending visibly. Engines
-    may limit it, and engines that cannot show it ignore it.
+    Values are meant to be small: with up to about 1° and 1 %, the background of a still picture does not bend visibly.
+    Engines may limit them, and engines that cannot show them ignore them.
     """
 
     yaw: float = 0.0
@@ -75,7 +75,7 @@ STILL = Liveliness()
 
 
 def still() -> Liveliness:
-    """The life of a picture: none."""
+    """The liveliness of a still picture: none."""
     return STILL
 
 
@@ -87,12 +87,12 @@ class Performance(Protocol):
 
     @property
     def knows_voices(self) -> bool:
-        """Whether :meth:`meet` makes a difference; if not, nobody need decode speech for it."""
+        """Whether :meth:`meet` makes a difference; if not, there is no need to decode speech for it."""
         ...
 
     def meet(self, speech: NDArray[np.float32]) -> None:
-        """Hear beforehand how the one sounds who speaks in the next utterance: (n,) float32 in [-1, 1] at
-        :data:`SPEECH_RATE`, of any part of it. To be called between utterances; no frame comes of it."""
+        """Hear in advance how the speaker of the next utterance sounds: (n,) float32 in [-1, 1] at :data:`SPEECH_RATE`,
+        any part of the utterance. To be called between utterances; gives no frames."""
         ...
 
     def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
@@ -113,7 +113,7 @@ class Performance(Protocol):
     def idle(self) -> Patch:
         """One frame without speech, at any time: the mouth eases from what was drawn last to rest.
 
-        Speech that comes after it, in the same utterance or in another, eases in likewise. The audio heard stays known,
+        Speech that follows, in the same utterance or in another, is eased into as well. The audio heard so far is kept,
         so a sender that is late loses nothing.
         """
         ...
@@ -129,14 +129,14 @@ class Actor(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Memory that goes when this actor goes, for whoever keeps many; bytes."""
+        """Memory that is freed together with this actor, in bytes; for caches."""
         ...
 
     def perform(self, fps: Fraction, life: Callable[[], Liveliness] = still, *, batch: int = 1) -> Performance:
-        """Begin an utterance at ``fps`` frames per second. ``life`` is asked once for every frame that is drawn.
+        """Begin an utterance at ``fps`` frames per second. ``life`` is called once per frame drawn.
 
-        Up to ``batch`` frames may be held back to be computed together, which is faster for large networks; live
-        speech wants 1. It changes a frame by rounding at the most.
+        Up to ``batch`` frames may be held back in order to be computed together, which is faster for large networks;
+        live speech wants 1. Frames differ by rounding at most.
         """
         ...
 

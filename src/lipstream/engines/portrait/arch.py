@@ -30,7 +30,8 @@ class DentalArch:
 
     @classmethod
     def of(cls, pose: Pose, reach: tuple[float, float]) -> DentalArch:
-        """The arch of a head; to the left and right of the mouth's middle teeth show at least up to ``reach``, IOD."""
+        """The arch of a head. Left and right of the middle of the mouth, teeth show at least as far as ``reach``,
+        IOD."""
         theta = np.linspace(-1.5, 1.5, 401)
         x, z = WIDTH * np.sin(theta), DEPTH * (1 - np.cos(theta))
         arc = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
@@ -42,7 +43,7 @@ class DentalArch:
         rising = np.gradient(seen) > 1e-5
         first = middle - int(np.argmin(rising[middle::-1])) + 1 if not rising[: middle + 1].all() else 0
         last = middle + int(np.argmin(rising[middle:])) if not rising[middle:].all() else len(theta)
-        # On the far side of a turned head the lips lie close around the teeth: these reach as far as the mouth does.
+        # On the far side of a turned head the lips lie close to the teeth, so these reach as far as the mouth does.
         left, right = max(1.0, reach[0] / -seen[first]), max(1.0, reach[1] / seen[last - 1])
         seen = seen * np.where(seen < 0, left, right)
         return cls(seen[first:last], arc[first:last], theta[first:last], pose)

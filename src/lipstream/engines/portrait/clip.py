@@ -1,8 +1,8 @@
-"""A clip speaks: the lower face is drawn once, still, and set into every frame as the head has moved there.
+"""Clips: the lower face of one still frame is drawn, and set into every frame of the clip as the head has moved there.
 
 A rig for every frame would take minutes and gigabytes, and a person who talks in the clip would show through. So there
-is one rig, of the frame whose mouth is closed most. What it draws is laid over each frame by a smooth map that follows
-the tracked head in three dimensions, through a feathered mask, in the colours of that frame.
+is only one rig, made from the frame whose mouth is closed the furthest. What it draws is laid over each frame by a
+smooth map that follows the tracked head in three dimensions, through a feathered mask, in the colours of that frame.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class ClipStage:
 
     @property
     def nbytes(self) -> int:
-        """The clip, and as much as prepared frames may come to take; bytes."""
+        """The clip, and the most that prepared frames may take; bytes."""
         return self.footage.nbytes + OVERLAYS_BYTES
 
     def overlay(self, reel: Reel, index: int, face: Face) -> Overlay:
-        """For frame ``index`` of the clip, prepared when it is first drawn."""
+        """The overlay for frame ``index`` of the clip, prepared when it is first drawn."""
         return self._cache.get(index, lambda: self._prepare(reel.picture(index), face))
 
     def _prepare(self, picture: Pixels, face: Face) -> Overlay:
@@ -77,7 +77,7 @@ class ClipStage:
         )
         share = region.cut(mask)[:, :, np.newaxis]
         photo = region.cut(picture).astype(np.float32)
-        # In the light of this frame. What is drawn is not compared: that smiles relax is no light.
+        # Match the light of this frame. The photos are compared, not what is drawn: a smile that relaxes is not light.
         still = _laid(self._still, source).astype(np.float32)
         tint = match_colours(photo - still, share, TINT_BLUR * face_width(face))
         return Overlay(region, source, np.repeat(share, 3, axis=2), photo + share * (tint - photo))
@@ -92,7 +92,7 @@ class ClipRenderer:
         self._reel = reel
 
     def draw(self, pose: MouthPose) -> Patch:
-        """The next frame of the clip, speaking; as it is where there is no face."""
+        """The next frame of the clip, speaking; unchanged if it shows no face."""
         index = self._reel.advance()
         face = self._stage.footage.faces[index]
         if face is None:
@@ -106,8 +106,8 @@ class ClipRenderer:
 def source_map(still: Face, now: Face, region: Box) -> Floats:
     """For each pixel of ``region`` in the picture of ``now`` its place in that of ``still``, (height, width, 2).
 
-    The still's mesh is carried along by the two poses, without what expression and speech do, and shifted to where the
-    nose and the cheeks are seen; a polynomial of second degree through it is smooth and knows perspective.
+    The mesh of the still is moved by the two poses, so that expression and speech play no part, and then shifted to
+    where the nose and the cheeks are seen. A second-degree polynomial fitted to it is smooth and follows perspective.
     """
     points = np.array(_HEAD)
     carried = now.pose.project(still.pose.to_canonical(still.landmarks))[:, :2].astype(np.float64)

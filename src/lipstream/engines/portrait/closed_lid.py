@@ -1,4 +1,4 @@
-"""What a closed eyelid looks like: the little skin that an open one shows, evenly spread, shaded, lined by lashes."""
+"""What a closed eyelid looks like: the skin of an open one, spread evenly, shaded, and lined by lashes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Values = NDArray[np.float64]
 ROWS, COLUMNS = 24, 64
 """Samples of the stretched skin from the brow to the lashes, and along the eye."""
 EVEN_ALONG, EVEN_DOWN = 4.0, 1.2
-"""Standard deviations, in those samples, by which it is blurred: stretched up to fivefold, pores and single hairs of
-the brow would become stripes."""
+"""Standard deviations, in those samples, by which the skin is blurred. It is stretched up to fivefold, and pores and
+single hairs of the brow would become stripes."""
 KEPT_NEAR_BROW = 0.3
-"""Part of the skin's height over which it turns from the photo's own to the even one."""
+"""Part of the skin's height, from the brow down, over which the photo's skin turns into the even one."""
 UNDERSIDE = 0.07
 """How much darker the lid is at its lashes, where it turns away from the light, than below the brow."""
 LASH_LINE, LASH_LINE_IOD = 0.42, 0.0085
-"""Least darkness of the line of lashes and its standard deviation; where the photo's own are darker they stay."""
+"""Least darkness of the line of lashes, and its standard deviation, IOD. Darker lashes of the photo are kept."""
 LASH_SHADE, LASH_SHADE_IOD = 0.10, 0.030
-"""The same of the soft shade around it."""
+"""The same for the soft shade around that line."""
 LASHES_BELOW_IOD = 0.006
 """How far the middle of that line is below the edge of the lid's skin."""
 
@@ -47,10 +47,10 @@ class LidCurves:
 
 
 def closed_lid(picture: Pixels, along: Values, down: Values, curves: LidCurves) -> tuple[Pixels, Pixels]:
-    """The picture (height, width, 3) around an open eye with the lid's skin and lashes as a closed one shows them.
+    """The picture (height, width, 3) around an open eye, with the lid's skin and lashes as they look when it is closed.
 
-    And how much of it is skin that was made even and lacks the portrait's grain, (height, width) 0…255. ``along`` and
-    ``down`` (height, width) are each sample's place in the face's axes, IOD.
+    The second result says how much of each sample is evened skin, which lacks the portrait's grain: (height, width)
+    0…255. ``along`` and ``down`` (height, width) are each sample's place in the face's axes, IOD.
     """
     top, band, edge, bow = (
         np.interp(along, curves.place, c) for c in (curves.top, curves.band, curves.edge, curves.bow)

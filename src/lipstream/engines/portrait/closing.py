@@ -1,4 +1,4 @@
-"""A closed, relaxed mouth for portraits that smile or stand open: the neutral that speech starts from.
+"""A closed, relaxed mouth for portraits that smile or have an open mouth: the neutral that speech starts from.
 
 Speech needs lips that meet, for m, b, p and for silence, and its motion is measured from a relaxed closed mouth. So the
 motion that closes this portrait's mouth is worked out once and baked into the picture that the renderer samples.
@@ -16,14 +16,14 @@ from lipstream.face.pose import canonical_face
 INCISORS_SHOWN_IOD = 0.055
 """How much of the upper teeth is below the line where relaxed lips meet, inter-ocular distances (about 3 mm)."""
 UPPER_SHARE = (0.25, 0.62)
-"""Least and greatest part of the closing that the upper lip does; the lower lip does the rest."""
+"""Least and greatest part of the gap that the upper lip closes; the lower lip closes the rest."""
 RELAXED_WIDTH_IOD = 0.84
 """Width from corner to corner of a mouth at rest."""
 BROAD_IOD = 0.22
-"""A broad smile is this much wider."""
+"""A smile counts as broad if the mouth is this much wider, IOD."""
 RELAX = 0.7
-"""How much of a smile's excess width, and of the height of its corners, the neutral loses; the rest stays as the
-portrait's own expression."""
+"""How much of a smile's excess width, and of the height of its corners, is taken back for the neutral; the rest stays
+as the portrait's own expression."""
 
 
 def fit_landmarks(landmarks: Points, line: LipLine, frame: Frame) -> Points:
@@ -73,7 +73,7 @@ def closing_motion(points: Points, line: LipLine, frame: Frame) -> Points:
 
 
 def _lift_chin(motion: Points, gap: float, frame: Frame) -> None:
-    """The chin follows the lower lip, less the farther it is below it."""
+    """The chin follows the lower lip; the further below it a point is, the less it moves."""
     canonical = canonical_face()
     lip, chin = canonical[17, 1], canonical[mesh.CHIN_TIP, 1]
     for index in (*mesh.CHIN_PAD, *mesh.JAW):

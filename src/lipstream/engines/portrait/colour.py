@@ -20,26 +20,30 @@ LUMA = np.array([0.114, 0.587, 0.299])
 ENAMEL = np.array([0.70, 0.97, 1.16])
 """Colour of teeth between red lips in white light, luma 1."""
 SKIN_WARMTH = 2.9
-"""Red over blue of skin in white light: what a portrait's skin differs from it is the colour of its light."""
+"""Red over blue of skin in white light. If a portrait's skin differs from this, the difference is put down to the
+colour of the light."""
 FLESH = np.array([0.66, 0.72, 1.56])
 """Colour of a healthy tongue in white light, luma 1."""
 OF_EYE, OF_RED = 0.25, 0.22
-"""Part of their tint that teeth take from the eyes' white, or from the lips when glasses are before the eyes: often
-tinted and in their own shade, these tell nothing, and teeth count as bright as if their white were as the skin."""
+"""Part of their tint that teeth take from the white of the eyes, or from the lips if there are glasses: glasses are
+often tinted and throw a shade, so the eyes behind them say nothing. Teeth are then as bright as if the eyes were as
+bright as the skin."""
 WHITES, WHITEST = 0.01, 10.0
-"""Part of a picture that must be as bright as the skin for its whites to tell of the light, and the percentile of their
-red over blue that counts as white: a light is no warmer than the mean of what skin and whites say."""
+"""Part of a picture that must be as bright as the skin before its whites are used to judge the light, and the
+percentile of their red over blue that counts as white. The light is no warmer than the geometric mean of what skin and
+whites say."""
 OF_LIPS, OF_LIGHT = 0.35, 0.5
-"""Part of its colour that a mouth's flesh takes from the portrait's lips, and power of the light's warmth that the rest
-takes on: lips have it already."""
+"""Part of its colour that the flesh of the mouth takes from the portrait's lips, and the power of the light's warmth
+that the rest takes on (the lips already have it)."""
 TOOTH_LEVEL = 1.2
-"""Luminance of fully lit teeth over that of the eye white, which lies in the shade of lid and brow."""
+"""Luminance of fully lit teeth over that of the white of the eye, which is shaded by lid and brow."""
 DARK_SKIN = 0.30
-"""Luminance of skin below which eyes may be brighter than it and be believed: teeth do not darken with the skin."""
+"""On skin darker than this luminance, eyes that are brighter than the skin are believed: teeth do not get darker with
+the skin."""
 COLOURED = 8.0
-"""CIELAB chroma of skin from which on a picture is a coloured one."""
+"""CIELAB chroma of the skin from which on a picture counts as fully coloured."""
 LIGHTEST_DARK = 0.5
-"""The dark of a mouth is at most so bright over its lips."""
+"""The dark inside a mouth is at most this bright, over the luminance of the lips."""
 LIP_POINTS = (85, 16, 315, 86, 316, 15)
 LEFT_CHEEK, RIGHT_CHEEK = (50, 36, 205, 187), (280, 266, 425, 411)
 
@@ -55,7 +59,7 @@ class Palette:
     flesh: Values
     """(3,) colour of tongue and palate at luma 1."""
     dark: float
-    """Luminance that a hundredth of the face is below: the mouth is hardly darker, in faded pictures too."""
+    """First percentile of the face's luminance: the mouth is hardly darker than this, in faded pictures too."""
     skin: float
     """Luminance of the brighter cheek."""
     colourful: float
@@ -102,14 +106,15 @@ def measure_palette(picture: Pixels, landmarks: Points, frame: Frame) -> Palette
 
 
 def _light_of(warmth: float) -> Values:
-    """(3,) BGR of the light in which skin is ``warmth`` times as red over blue as usual, as the mouth shows it."""
+    """(3,) BGR tint that the mouth gets in a light in which skin is ``warmth`` times as red over blue as usual."""
     return np.array([warmth**-0.45, 1.0, warmth**0.35])
 
 
 def _warmth_of_whites(picture: Pixels, bright: float) -> float:
-    """Red over blue of what is white in a picture, at least 1: of its most neutral parts as bright as the skin.
+    """Red over blue of what is white in a picture, at least 1: of the most neutral parts that are as bright as the
+    skin.
 
-    Infinite where hardly anything is that bright. Skies and blue walls are no warmer than white light.
+    Infinite if hardly anything is that bright. At least 1, because skies and blue walls do not make the light cold.
     """
     small = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA)
     light = linear(np.asarray(small, np.uint8).reshape(-1, 3))

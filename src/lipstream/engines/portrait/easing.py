@@ -1,5 +1,5 @@
-"""From one mouth to another without a jump: where speech begins, ends, stops short or goes on; and light that does not
-flash as lips nearly close for a moment."""
+"""From one mouth to another without a jump, wherever speech begins, ends, is cut off or continues; and light that does
+not flash when the lips nearly close for a moment."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lipstream.engines.portrait.style import MouthPose
 from lipstream.engines.portrait.warp import smoothstep
 
 EASE_SECONDS = Fraction(12, 100)
-"""How long the mouth takes: about what lips need to close on a word's last vowel."""
+"""How long easing takes, seconds: about as long as lips need to close after the last vowel of a word."""
 GLOW_SECONDS = 0.10
-"""How long it takes until a narrower opening has lost all but 1/e of the light that a wider one had over it."""
+"""Time constant, seconds, with which the light falls to that of a narrower opening."""
 
 
 class Glow:
     """Light between the lips: it comes at once as they part and goes gradually as they close.
 
-    Light has no memory, but teeth that turn grey in one frame and white in the next catch the eye, where lips nearly
-    close and open again. For one utterance.
+    Real light has no memory. But where lips nearly close and open again, teeth that turn grey in one frame and white in
+    the next catch the eye. For one utterance.
     """
 
     def __init__(self, fps: Fraction) -> None:
@@ -35,7 +35,7 @@ class Glow:
 
 
 class Ease:
-    """Remembers what was drawn last. Where nothing jumps, poses pass unchanged."""
+    """Remembers the pose drawn last, and eases from it where the motion jumps; elsewhere poses pass unchanged."""
 
     def __init__(self, drawn: MouthPose, fps: Fraction) -> None:
         self._drawn = drawn
@@ -44,7 +44,7 @@ class Ease:
         self._passed = self._frames
 
     def towards(self, target: MouthPose, *, jump: bool) -> MouthPose:
-        """The pose to draw next. ``jump``: ``target`` does not follow from the one before."""
+        """The pose to draw next. ``jump``: ``target`` does not continue the motion before it."""
         if jump:
             self._from, self._passed = self._drawn, 0
         if self._passed < self._frames:

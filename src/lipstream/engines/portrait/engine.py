@@ -2,9 +2,8 @@
 
     speech → motion.MotionStream → style.Style → easing.Glow → easing.Ease → renderer.Renderer → Patch
 
-The motion model and all that depends on the portrait are prepared once; a frame is two matrix products and two image
-warps. A portrait that is to live between its words is drawn by living.LivingRenderer instead, a clip by
-clip.ClipRenderer.
+The motion model, and everything that depends on the portrait, are prepared once; a frame is two matrix products and two
+image warps. living.LivingRenderer draws portraits that also sway, breathe and blink; clip.ClipRenderer draws clips.
 """
 
 from __future__ import annotations
@@ -53,9 +52,9 @@ class PortraitEngine:
         return self._model.lookahead
 
     def prepare(self, avatar: Avatar) -> PortraitActor:
-        """Cut the portrait into layers and paint its mouth: a tenth of a second to half a second.
+        """Cut the portrait into layers and paint its mouth, which takes 0.1 to 0.5 s.
 
-        Of a clip, its best frame; the others are prepared when they are first spoken in. Raises
+        For a clip, this is done with its best frame; the other frames are prepared when they are first drawn. Raises
         :class:`lipstream.errors.FaceError` (``face_turned``, ``face_cut_off``).
         """
         require_upright_front(avatar)
@@ -84,16 +83,16 @@ class PortraitActor:
     style: Style
     """How this face moves."""
     stage: ClipStage | None = None
-    """Where it is drawn, if it is a clip."""
+    """What its performances share, if it is a clip."""
 
     @cached_property
     def life(self) -> Life:
-        """What it needs to sway, breathe and blink; prepared when it is first asked for."""
+        """What it needs to sway, breathe and blink; prepared on first use."""
         return prepare_life(self.avatar, self.rig)
 
     @property
     def nbytes(self) -> int:
-        """Picture and layers; what life adds is of the same order. Bytes."""
+        """Memory of picture and layers, bytes. What :attr:`life` adds is of the same order."""
         return held_bytes(self.avatar) + held_bytes(self.rig) + (self.stage.nbytes if self.stage else 0)
 
     def perform(
@@ -103,8 +102,9 @@ class PortraitActor:
         *,
         batch: int = 1,
     ) -> PortraitPerformance:
-        """Begin an utterance at ``fps`` frames per second, ``batch`` of which may be heard together; they are drawn one
-        by one. ``life`` is asked once for every frame that is drawn; not by a clip, which lives by itself."""
+        """Begin an utterance at ``fps`` frames per second. The sound of ``batch`` frames may be processed together;
+        they are drawn one by one. ``life`` is called once per frame drawn, but not for a clip, whose head moves
+        anyway."""
         return PortraitPerformance(self, fps, life, batch)
 
     @property
@@ -130,7 +130,7 @@ class PortraitPerformance:
         self._draw = _drawing(actor, fps, life)
         self._ease = Ease(MouthPose.rest(actor.rig.columns), fps)
         self._heard = 0
-        # The frame that follows the one drawn last without a jump: of which stream, and its number; idle is no stream.
+        # The frame that would follow the last one without a jump: its stream (None while idle) and its number in it.
         self._next: tuple[MotionStream | None, int] = (self._stream, 0)
 
     def meet(self, speech: NDArray[np.float32]) -> None:
@@ -183,7 +183,7 @@ class PortraitPerformance:
 
 
 def _drawing(actor: PortraitActor, fps: Fraction, life: Callable[[], Liveliness]) -> Callable[[MouthPose], Patch]:
-    """How this actor's frames are drawn: a still one needs no head."""
+    """How this actor's frames are drawn; without life, no moving head is needed."""
     if actor.stage:
         return ClipRenderer(actor.stage, actor.rig, Reel(actor.stage.footage, fps)).draw
     if life is still:

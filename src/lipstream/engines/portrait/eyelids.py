@@ -27,7 +27,7 @@ Pixels = NDArray[np.uint8]
 NODES_PER_IOD = 40
 """Density of the lids' lattices."""
 MIN_WIDTH_PX = 6.0
-"""Narrower eyes are dots."""
+"""Narrower eyes are mere dots and do not blink, pixels."""
 MIN_OPENING_IOD = 0.06
 """Eyes less open than this count as closed."""
 LASHES_IOD = 0.014
@@ -37,13 +37,13 @@ BAND_IOD = 0.032
 HAIRS_IOD = 0.02
 """How far below the edge of the brow single hairs may reach."""
 MIN_SKIN_IOD = 0.05
-"""Least height of the skin that is stretched: where the brow is closer, it is stretched too."""
+"""Least height of the skin that is stretched; if the brow is closer than this, a part of it is stretched too."""
 STRETCH = 1.2
 """Exponent of the stretched skin's motion over its height: 1 = evenly, more = less near the brow."""
 MARGIN_IOD, CURVE = 0.14, 65
-"""How far beside the eye its curves go on, and their number of samples."""
+"""How far the curves of an eye continue beside it, IOD, and their number of samples."""
 DRAPE = 6.0
-"""How much smoother along the eye the skin moves near the brow than at the lid's edge, samples."""
+"""Smoothing along the eye of the skin's motion near the brow, as a standard deviation in samples."""
 OVERLAP_IOD = 0.014
 """How far the closed lid reaches over the lower lid's edge, so that nothing of the eye shines through."""
 SOFT_IOD, SOFT_PX = 0.008, 0.6
@@ -54,10 +54,11 @@ compared."""
 EDGE_REACH_IOD, HAIR_REACH_IOD = 0.045, 0.08
 """How far the mesh may be wrong about the lid's edge and the brow's."""
 DARKEST_LID = 0.56
-"""Lids darker than this part of the skin below the eye are painted into one with the iris, or lie in deep shade: drawn
-down they are a dark patch. Then neither eye blinks. Portraits that blink well have .62 to 1.0, others .42 and .51."""
+"""If a lid's lightness over that of the skin below the eye is less than this, lid and iris are painted as one, or lie
+in deep shade. Drawn down, the lid would be a dark patch, so neither eye blinks. Portraits that blink well have .62 to
+1.0, two others .42 and .51."""
 TURNS = (0.7, 0.6, 0.6, 0.5, 0.5)
-"""Step sizes of the inversion: a wide-open lid moves far within few nodes."""
+"""Step sizes of the inversion; small, because a wide-open lid moves far within a few nodes."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class Eyelid:
 
 
 def cut_eyelids(avatar: Avatar, head: Head, frame: Frame, texture: Texture) -> tuple[Eyelid, ...]:
-    """The eyelids that can close: none where eyes are closed already, too small to tell, or must not blink.
+    """The eyelids that can close. None if the eyes are closed already, too small, or must not blink.
 
-    Where the picture's edge cuts an eye off, the other does not wink.
+    If the picture's edge cuts off one eye, the other one does not blink either: it would wink.
     """
     landmarks = avatar.face.landmarks[:, :2].astype(np.float64)
     eyes = landmarks[[index for eye in mesh.EYES for index in eye]]
@@ -167,7 +168,8 @@ def _cut(avatar: Avatar, head: Head, frame: Frame, eye: _Eye, texture: Texture) 
 def _edge_near(picture: Pixels, edge: Points, frame: Frame, reach: float, *, darker_below: bool) -> Points:
     """An edge of the lid's skin, (n, 2): where the picture gets darker or lighter downwards, near the mesh's (n, 2).
 
-    The mesh is off by some per cent of the inter-ocular distance: with iris or hairs on it, stretched skin is a smear.
+    The mesh is off by a few per cent of the inter-ocular distance, and skin that is stretched together with iris or
+    hairs would be a smear.
     """
     t = np.linspace(0, len(edge) - 1, COLUMNS)
     line = np.column_stack([np.interp(t, np.arange(len(edge)), edge[:, axis]) for axis in (0, 1)])
@@ -221,8 +223,8 @@ def _curves(frame: Frame, eye: _Eye) -> tuple[LidCurves, NDArray[np.float64]]:
 def _closing(block: Lattice, frame: Frame, curves: LidCurves, shut: NDArray[np.float64]) -> Floats:
     """Forward displacement of the sheet, (rows, columns, 2) in nodes.
 
-    All skin between the brow's hairs and the band of lashes is stretched alike. The opening moves like the edge above
-    it, so that looking back from there ends below the sheet.
+    All skin between the hairs of the brow and the band of lashes is stretched alike. The opening of the eye moves like
+    the edge above it, so that the backward motion there ends below the sheet.
     """
     scale = frame.scale
     at = block.nodes()
@@ -254,7 +256,7 @@ def _smooth(curve: NDArray[np.float64], sigma: float = 2.0) -> NDArray[np.float6
 def _sheet(block: Lattice, frame: Frame, edge: Points) -> Floats:
     """Opacity of the lid's sheet at twice the resolution: 1 from the lid's edge up, 0 at the block's borders."""
     lashes = LASHES_IOD * frame.scale * np.sin(np.linspace(0, np.pi, len(edge)))[:, None] * frame.down
-    # Beside the eye the sheet does not move: there it shows what it covers.
+    # Beside the eye the sheet does not move, so there it shows exactly what it covers.
     out = 2 * block.width * frame.right
     line = np.concatenate([[edge[0] - out], edge + lashes, [edge[-1] + out]])
     up = -2 * block.height * frame.down
@@ -278,6 +280,6 @@ def draw_eyelid(onto: Pixels, lid: Eyelid, sway: Floats, blink: float, identity:
     sheet = resampled(skin, lid.block, nodes, origin, lid.supersampling, cv2.BORDER_CONSTANT)
     covered = np.asarray(cv2.extractChannel(sheet, 3), np.uint8)
     cv2.add(cv2.multiply(onto, cv2.merge([cv2.bitwise_not(covered)] * 4), scale=1 / 255), sheet, dst=onto)
-    # The more it is stretched, the less it has of its own.
+    # The more the skin is stretched, the less grain of its own it has.
     grain = cv2.multiply(lid.grain, cv2.merge([covered] * 4), scale=blink**2 / 255, dtype=cv2.CV_16S)
     cv2.add(onto, grain, dst=onto, dtype=cv2.CV_8U)

@@ -20,11 +20,11 @@ from lipstream.engines.portrait.warp import Lattice, smoothstep
 Points = NDArray[np.float64]
 
 SMOOTHING = 2e-3
-"""Regularisation of the spline: lets it miss noisy landmarks by a hair instead of folding."""
+"""Regularisation of the spline: it may miss noisy landmarks slightly instead of folding."""
 WINDOW_IOD = 0.18
 """Width of the ramp to no motion along the edges of the changed region, inter-ocular distances."""
 NECK_IOD = 0.42
-"""How far below the chin the neck stands still, inter-ocular distances."""
+"""How far below the chin the neck no longer moves, inter-ocular distances."""
 
 UPPER_POINTS = (*mesh.OUTER_UPPER_LIP, *mesh.INNER_UPPER_LIP)
 LOWER_POINTS = (*mesh.OUTER_LOWER_LIP, *mesh.INNER_LOWER_LIP, *mesh.CHIN_PAD)
@@ -127,7 +127,8 @@ class FieldOperators:
         return result
 
     def _open_sides(self) -> tuple[bool, bool, bool, bool]:
-        """Left, top, right, bottom: is the region's edge the picture's own, with nothing beyond to be torn from?"""
+        """For left, top, right and bottom: whether this edge of the region is the picture's own edge, so that motion
+        there tears nothing apart."""
         r, (width, height) = self._region, self._picture_size
         return r.x <= 0, r.y <= 0, r.x + r.width >= width, r.y + r.height >= height
 

@@ -1,4 +1,4 @@
-"""The folds that a smile makes between nose and mouth, softened: lips that speak no longer smile.
+"""Softens the folds that a smile makes between nose and mouth, because lips that speak no longer smile.
 
 A fold is a dark valley in a lighter cheek. Filling part of it, on a scale that leaves pores and grain alone, makes it
 shallower; where there is no valley nothing changes.
@@ -17,17 +17,18 @@ from lipstream.engines.portrait.warp import Floats, Lattice, smoothstep
 Pixels = NDArray[np.uint8]
 
 SOFTENED = 0.80
-"""How much of the depth of a wide smile's folds goes."""
+"""How much of their depth the folds of a wide smile lose."""
 VALLEY_IOD = 0.075
 """Half the width of the widest valley that counts as a fold."""
 GRAIN_IOD = 0.004
-"""Details finer than this (standard deviation) stay, and so do valleys that are no deeper than pores and grain here."""
+"""Details finer than this (standard deviation) stay, and so do valleys no deeper than the pores and the grain of this
+picture."""
 COARSE_PIXELS = 80
 """Resolution at which valleys are filled and weights are made, pixels per IOD: both are smooth."""
 BAND_IOD = 0.20
-"""How far beside the mesh's fold the picture's may be."""
+"""How far the fold in the picture may be from the mesh's, IOD."""
 LIPS_IOD = (0.03, 0.11)
-"""Up to the first distance from the lips nothing changes, from the second on everything may."""
+"""Closer to the lips than the first distance nothing changes; from the second on, folds are softened fully."""
 
 
 def soften_folds(picture: Pixels, points: Points, frame: Frame, region: Lattice, smile: float) -> Pixels:
@@ -59,7 +60,7 @@ def soften_folds(picture: Pixels, points: Points, frame: Frame, region: Lattice,
 
 
 def _beside_mouth(points: Points, region: Lattice, size: tuple[int, int], scale: float) -> Floats:
-    """Of both sides' folds: 1 there, 0 away from them, at the lips and at the region's edge; (height, width)."""
+    """(height, width) weight: 1 on the folds of both sides, 0 away from them, at the lips and at the region's edge."""
     width, height = size
     factor = np.array(size) / [region.width, region.height]
     unit = scale * factor[0]

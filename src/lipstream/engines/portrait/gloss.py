@@ -1,7 +1,7 @@
-"""The highlights that a smile stretches over the lower lip, softened: pursed lips would squeeze them into one patch.
+"""Softens the highlights that a smile stretches over the lower lip: pursed lips would squeeze them into one patch.
 
-A highlight is a light spot on darker lips. Taking off part of what stands out, on a scale that leaves creases and grain
-alone, makes it fainter; where nothing stands out nothing changes.
+A highlight is a light spot on darker lips. Removing a part of what stands out, on a scale that leaves creases and grain
+alone, makes it fainter; where nothing stands out, nothing changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lipstream.engines.portrait.warp import Lattice
 Pixels = NDArray[np.uint8]
 
 DULLED = 0.55
-"""How much of what stands out goes on a wide smile."""
+"""How much of what stands out is removed on a wide smile."""
 SPOT_IOD = 0.10
 """Half the width of the widest spot that counts as a highlight."""
 DETAIL_IOD = 0.008
@@ -45,7 +45,7 @@ def dull_gloss(picture: Pixels, points: Points, frame: Frame, region: Lattice, s
     on_lip = np.where(mask[..., None] > 127, smooth, 255)
     size = 2 * max(1, round(SPOT_IOD * frame.scale)) + 1
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    # Beyond the lip nothing is dark, so that what is left of a spot is the lip's own colour, and not the skin's.
+    # Everything beyond the lip was set to white, so that a spot is replaced by the colour of the lip, not of the skin.
     base = cv2.GaussianBlur(cv2.morphologyEx(on_lip, cv2.MORPH_OPEN, shape), (0, 0), size / 6)
     share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(0.6, SOFT_IOD * frame.scale)) / 255
     share = np.minimum(share, mask / np.float32(255))[..., None] * np.float32(DULLED * smile)
