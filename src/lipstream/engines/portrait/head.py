@@ -2,7 +2,7 @@
 
 The face turns as a solid of the mesh's depth; its outline, skull and hair included, moves with it, and from there the
 motion fades into the background and down the neck. So nothing has to be cut out, no edge of hair is doubled, and what
-stands still is bent by no more than a few pixels.
+should stand still is bent by no more than a few pixels.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ BREATH_IOD = 0.014
 SHOULDERS_IOD = (0.25, 0.85)
 """From the first distance below the chin on the body rises with the breath, from the second on fully."""
 SUPERSAMPLED_PIXELS = 1_300_000
-"""Largest region whose source is kept at twice the resolution. At its own, hair loses five sixths of its sharpness half
-way between two pixels and has it back at the next, and so it flickers; above this size memory (16 bytes per pixel) and
-time count for more."""
+"""Largest region, in pixels, whose source is kept at twice the resolution. At the picture's own resolution, hair loses
+five sixths of its sharpness half way between two pixels and regains it at the next one, so it flickers. Above this
+size, memory (16 bytes per pixel) and time matter more."""
 DEPTH_SMOOTHING = 5e-3
 """Regularisation of the depth's spline."""
 
@@ -65,7 +65,7 @@ class Head:
     upper: Floats
     """(7, nodes * 2) the same over the rig's mouth block."""
     upper_sheet: Pixels
-    """(height, width, 4) the rig's upper layer over ``upper_block``, with what lies around it to be moved in."""
+    """(height, width, 4) the rig's upper layer over ``upper_block``, including the surroundings that may move in."""
     upper_block: Lattice
     """The rig's mouth block, larger by as much as the head may move."""
     edges: Floats
@@ -115,7 +115,7 @@ def _source(picture: Pixels, region: Lattice, rig: Rig, supersampling: int) -> P
     """The picture over ``region``, (height, width, 4), with the mouth's lower layer in it."""
     large = supersample(np.ascontiguousarray(region.block(picture)), supersampling)
     source = np.asarray(cv2.cvtColor(large, cv2.COLOR_BGR2BGRA), np.uint8)
-    # Every so many samples of the layer lie on a pixel exactly.
+    # The layer may have more samples per pixel; those that are kept lie on pixels exactly.
     lower = rig.layers.lower[:: rig.layers.supersampling // supersampling, :: rig.layers.supersampling // supersampling]
     x, y = (rig.region.x - region.x) * supersampling, (rig.region.y - region.y) * supersampling
     source[y : y + lower.shape[0], x : x + lower.shape[1]] = lower
@@ -123,7 +123,7 @@ def _source(picture: Pixels, region: Lattice, rig: Rig, supersampling: int) -> P
 
 
 def _wider_sheet(rig: Rig, reach: int) -> tuple[Pixels, Lattice]:
-    """The upper layer with a margin: beyond the block both layers show the same, so the lower one's colours serve."""
+    """The upper layer with a margin, in the colours of the lower one: beyond the block both layers show the same."""
     region, block, fine = rig.region, rig.block, rig.layers.supersampling
     x, y = max(region.x, block.x - reach), max(region.y, block.y - reach)
     right = min(region.x + region.width, block.x + block.width + reach)
@@ -153,7 +153,7 @@ def sampled(fields: Floats, region: Lattice, at: Points) -> Floats:
 
 
 def _outline(face: Face) -> Points:
-    """Where skull and hair end, (36, 3) pixels with depth: the face's oval, grown where it is not the jaw."""
+    """Where skull and hair end, (36, 3) pixels with depth: the oval of the face, enlarged except along the jaw."""
     oval = canonical_face()[list(mesh.FACE_OVAL)].astype(np.float64)
     depth = float(canonical_face()[list(mesh.EARS), 2].mean())
     up = smoothstep((0.9 - oval[:, 1]) / 1.6)
@@ -166,7 +166,7 @@ def _outline(face: Face) -> Points:
 def _region(outline: Points, face: Face, size: tuple[int, int], inner: Lattice) -> Lattice:
     """Head, hair, neck and the ring around them; even-aligned, inside the picture, on the nodes of ``inner``."""
     step, fade = inner.step, FADE_IOD * face.scale
-    # A step of odd length is taken twice, so that edges stay even.
+    # With an odd step, edges move by two steps at a time, so that they stay even.
     stride = step if step % 2 == 0 else 2 * step
     left, top = outline[:, :2].min(axis=0) - fade
     right = outline[:, 0].max() + fade
@@ -210,7 +210,7 @@ def _columns(region: Lattice, outline: Points, avatar: Avatar, frame: Frame) -> 
 
 
 def _depth(at: Points, face: Face, outline: Points) -> NDArray[np.float64]:
-    """Depth of the head at places (n, 2), pixels: the mesh's own, and flat beyond the outline of the skull."""
+    """Depth of the head at places (n, 2), pixels: that of the mesh, and constant beyond the outline of the skull."""
     points = face.landmarks[::6].astype(np.float64)
     solid = np.concatenate([points, outline[::2]])
     spline = ThinPlate(solid[:, :2] / face.scale, DEPTH_SMOOTHING)
@@ -235,7 +235,7 @@ def _falloff(region: Lattice, outline: Points, scale: float) -> NDArray[np.float
 def _window(at: Points, region: Lattice, scale: float, size: tuple[int, int]) -> NDArray[np.float64]:
     """1 inside, exactly 0 at the outermost nodes, so that the outermost pixels are left untouched; (nodes,).
 
-    Where the picture ends with the region the body goes on below, so nothing is held there.
+    If the region ends at the bottom of the picture, the body continues below it, so nothing is held there.
     """
     hold, ramp = region.step + 2.0, EDGE_IOD * scale
     right, bottom = region.x + region.width, region.y + region.height

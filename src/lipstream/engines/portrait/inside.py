@@ -1,4 +1,4 @@
-"""What shows between the lips in one frame: the painted sheets moved, lit and given the portrait's grain."""
+"""What shows between the lips in one frame: the painted sheets, moved, lit and covered with the portrait's grain."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ Part = tuple[int, int, int, int]
 SHADOW_IOD = 0.035
 """Width of the shadow that the lips throw on what is behind them, inter-ocular distances."""
 FULL_LIGHT, DIMMING, LEAST_LIGHT = 0.93, 0.55, 0.32
-"""Light between lips that are wide apart, the power with which it falls as they close, and what of it is left at least;
-besides, the nearer the lips, the more of what is between them is in their shadow."""
+"""Light between lips that are wide apart, the power with which it falls as they close, and the least part of it that
+remains. In addition, the closer the lips, the more of what is between them lies in their shadow."""
 SHADOW_FLOOR = 0.45
 """Light that reaches everything between the lips, as a part of the full light."""
 BITE_LIT, BITE_LIGHT = 0.7, 0.6
-"""The same two, the light at least and that which reaches everything, for teeth that are before the lower lip."""
+"""The least light, and the light that reaches everything, for teeth in front of the lower lip."""
 REDDENING = np.array([0.22, 0.05, -0.14])
-"""How much faster blue, green and red fall than brightness does: in the dark of the mouth the lips light each other."""
+"""How much faster blue, green and red fall than brightness does: in the dark of the mouth, light is reflected by the
+red lips."""
 TONGUE_HIDDEN, TONGUE_UP = 0.10, 0.008
-"""Tip of the tongue, IOD: below the line of closed lips, behind the lower lip, moving with the jaw, when it is down;
-above the upper teeth's edges, standing with the skull, for l, n, t, d."""
+"""Place of the tip of the tongue, IOD. When it is down: how far below the line of closed lips, where it is hidden
+behind the lower lip and moves with the jaw. When it is up for l, n, t, d: how far above the edges of the upper teeth,
+where it moves with the skull."""
 DENTAL_HIDDEN, DENTAL_UP = 0.08, 0.018
-"""The same for th, where it comes before them."""
+"""The same for th, where the tip comes in front of the upper teeth."""
 _GRAIN_STRENGTH = np.round(255 * np.clip(0.45 + 0.55 * np.arange(256) / 140, 0, 1)).astype(np.uint8)
 """Strength of the grain, 0…255, on pixels of each brightness: less in the dark, as in photographs."""
 _NO_GRAIN = np.array([128.0, 128.0, 128.0, 0.0])
@@ -44,18 +46,19 @@ class Inside:
         dark = rig.interior.dark.astype(np.float64)
         levels = dark + np.arange(256)[:, None] * (255 - dark) / 255
         self._not_darker = np.round(levels).astype(np.uint8)[None]
-        """(1, 256, 3) what brightnesses become in a picture whose dark is not black."""
+        """(1, 256, 3) lookup table that raises the darkest values in a picture whose dark parts are not black."""
 
     def draw(self, opening: Pixels, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
         """The inside's pixels in a part of the block, (height, width, 3) BGR.
 
-        ``opening`` (height, width) is how far the lips leave each of them free, 0…255; ``sway`` how the skull moved.
+        ``opening`` (height, width) says how far each pixel is free of the lips, 0…255; ``sway`` is the motion of the
+        skull, pixels.
         """
         sheets = self._sheets(part, pose, sway)
         return self._grained(self._lit(sheets, _shadow(opening, self._rig.scale, pose.bite), pose), part, sway)
 
     def upper_teeth(self, part: Part, sway: tuple[float, float]) -> Pixels:
-        """Where the upper teeth are in a part of the block, behind lips or not, 0…255."""
+        """Where the upper teeth are in a part of the block, whether or not lips hide them, 0…255."""
         return pixels(cv2.bitwise_not(self._moved(self._rig.interior.upper.clear, part, *self._of_skull(sway))))
 
     def _sheets(self, part: Part, pose: MouthPose, sway: tuple[float, float]) -> Pixels:
@@ -78,7 +81,7 @@ class Inside:
         return inside
 
     def _covered(self, behind: Pixels, sheet: Sheet, part: Part, dx: float, dy: float) -> Pixels:
-        """``behind``, a part of the block, with a sheet before it that was moved by (dx, dy) pixels."""
+        """``behind``, a part of the block, with a sheet in front of it that was moved by (dx, dy) pixels."""
         through = masked(behind, self._moved(sheet.clear, part, dx, dy))
         return pixels(cv2.add(through, self._moved(sheet.colour, part, dx, dy)))
 
@@ -95,7 +98,7 @@ class Inside:
         return self._rig.interior.x + sway[0], self._rig.interior.y + sway[1]
 
     def _lit(self, inside: Pixels, shadow: Pixels, pose: MouthPose) -> Pixels:
-        """What is inside in the light that gets there: little between lips that are hardly open, and they redden it."""
+        """The inside in the light that reaches it: little between lips that are hardly open, and reddened by them."""
         level = self._light(pose) * np.arange(256, dtype=np.float32) / 255
         reddened = 1 + self._rig.interior.redness * REDDENING
         tables = np.round(255 * level[:, None] ** reddened).astype(np.uint8)
@@ -110,7 +113,7 @@ class Inside:
         return float((FULL_LIGHT * linear) ** (1 / GAMMA))
 
     def _grained(self, inside: Pixels, part: Part, sway: tuple[float, float]) -> Pixels:
-        """With the portrait's grain, moved by whole pixels: between them it would fade."""
+        """Add the portrait's grain, moved by whole pixels: between pixels it would fade."""
         x, y = (round(d) for d in self._of_skull(sway))
         grain = cv2.subtract(shifted(self._rig.interior.grain, part, x, y), _NO_GRAIN, dtype=cv2.CV_16S)
         grain = cv2.multiply(grain, cv2.LUT(inside, _GRAIN_STRENGTH), scale=1 / 255, dtype=cv2.CV_16S)
@@ -120,7 +123,7 @@ class Inside:
 def _shadow(opening: Pixels, scale: float, bite: float) -> Pixels:
     """Light between the lips at each pixel, 0…255: less near the lips, least under the upper one.
 
-    Teeth that ``bite`` (0…1) the lower lip are before it.
+    Teeth that ``bite`` (0…1) the lower lip are in front of it, so more light reaches them.
     """
     height, width = opening.shape
     reach, down = max(1, int(SHADOW_IOD * scale)), max(1, int(0.012 * scale))
@@ -149,5 +152,5 @@ def masked(image: Pixels, mask: Pixels) -> Pixels:
 
 
 def pixels(image: object) -> Pixels:
-    """OpenCV's results are typed too loosely; this costs nothing."""
+    """Give OpenCV's result its real type; costs nothing."""
     return np.asarray(image, np.uint8)

@@ -1,9 +1,9 @@
-"""What shows between the lips: teeth, tongue and the dark behind them, drawn once per portrait.
+"""What shows between the lips: teeth, tongue and the dark behind them, painted once per portrait.
 
-Everything is painted in linear light on the pixels of the mouth block, as sheets one before the other: the floor of
-the mouth with the resting tongue, the raised tongue, the lower teeth, the upper teeth, which belong to the skull, as
-the others do to the jaw, and the tip of the tongue that comes before them for th. The renderer shifts them and darkens
-all by how far the lips are apart.
+Everything is painted in linear light on the pixels of the mouth block, as a stack of sheets. From back to front: the
+floor of the mouth with the resting tongue, the lower teeth, the raised tongue, the upper teeth, and the tip of the
+tongue that comes in front of them for th. The upper teeth move with the skull, the other sheets with the jaw. For each
+frame, :mod:`.inside` shifts the sheets and darkens them by how far the lips are apart.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEETH_SHARE = 0.9
 UPPER_EDGE, LOWER_EDGE = 0.045, 0.004
 """Incisal edges of the upper and lower teeth below the line of closed lips, IOD; the upper ones overlap the lower."""
 OWN_EDGE = 0.035
-"""The same of a portrait's own upper teeth, at least: lips that close from a laugh meet further down."""
+"""The least such distance for a portrait's own upper teeth, because lips that close from a laugh meet lower down."""
 SMILE_ARC = 0.05
 """Rise of the upper edges towards the back, IOD per radian² of the arch."""
 LOWER_LIGHT, LOWER_FALLOFF = 0.75, np.array([2.9, 2.6, 2.2])
@@ -41,22 +41,24 @@ TOWARDS_CORNERS = 0.72
 TONGUE_AT_REST = -0.085
 """Top of the tongue below the line of closed lips, IOD: it lies on the lower teeth."""
 OWN_FALLOFF = 0.5
-"""The same of a portrait's own upper teeth: in its smile they have some of it already."""
+"""Power of this falloff for a portrait's own upper teeth, which the photo shows with some of it already."""
 FULL_GAP, LEAST_FULL_GAP = 0.16, 0.10
-"""Lips this far apart (IOD) let enough light in for teeth to look as bright as in a smile; on portraits that show
-their own it is as far as there, but the second at least."""
+"""Lips this far apart (IOD) let in enough light for teeth to look as bright as in a smile. On portraits that show their
+own teeth, the distance in the photo is used instead, but at least the second value."""
 CAVITY, DEEPENED = 0.05, 1.6
-"""Luminance of the back of the mouth over that of the lips, and power of flesh's colour that it has."""
+"""Luminance of the back of the mouth over that of the lips, and the power of the flesh's colour that it has."""
 CHEEKS, CHEEK_LIGHT, CHEEK_RED = (0.45, 0.95), 0.17, 1.7
-"""Where the lining of the cheeks comes to be seen, of the way to a corner, its luminance over that of the lips, and
-power of flesh's colour that it has: beside the teeth a mouth is dark, but not as its back is."""
+"""From where to where the lining of the cheeks becomes visible, as parts of the way to a corner; its luminance over
+that of the lips; and the power of the flesh's colour that it has. Beside the teeth a mouth is dark, but not as dark as
+at its back."""
 DARKEST, DARK_RED = 0.6, 1.4
-"""Luminance of the darkest in the mouth over that of the darkest of the face, and power of flesh's colour that it
-has."""
+"""Luminance of the darkest part of the mouth over that of the darkest part of the face, and the power of the flesh's
+colour that it has."""
 MARGINS = 0.15, 0.35, 0.50
 """Room beside, above and below the lips' line, IOD."""
 SHARPEST, SOFTEST = 0.003, 0.035
-"""Least and greatest softness of what is drawn, IOD: softer, teeth and darkness would run into one grey."""
+"""Least and greatest softness of what is painted, IOD. Softer than that, teeth and darkness would merge into one
+grey."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ class Interior:
     """(height, width, 3) pixels, what the portrait's own grain adds, 128 = nothing; stands still. Its own teeth have
     theirs."""
     supersampling: int
-    """Samples per pixel of the sheets and the floor, as the lips around them have: moved by half a pixel, fine teeth
-    would lose half of their sharpness and have it back at the next, and so flicker on a swaying head."""
+    """Samples per pixel of the sheets and the floor, the same as of the lips around them. With a single one, fine teeth
+    would lose half of their sharpness when moved by half a pixel and regain it at the next pixel, and so flicker on a
+    swaying head."""
     full_gap: float
     """Distance between the lips, IOD, that lets the full light in."""
     upper_edge: float
@@ -118,8 +121,9 @@ def paint_interior(
 ) -> Interior:
     """Paint the mouth of one portrait.
 
-    ``photo`` is the mouth in the picture, ``rest`` (n, 2) the line of the closed lips, ``texture`` what the
-    portrait's sharpness and grain are, ``supersampling`` how many samples per pixel the sheets are to have.
+    ``photo`` is the mouth in the (height, width, 3) BGR picture, ``rest`` (n, 2) the line of the closed lips in picture
+    pixels, ``texture`` the portrait's sharpness and grain, and ``supersampling`` the number of samples per pixel that
+    the sheets are to have.
     """
     area = _area(rest, frame, block)
     mouth = _Mouth.of(rest, frame, area, pose, palette, float(np.clip(texture.blur / frame.scale, SHARPEST, SOFTEST)))

@@ -29,28 +29,33 @@ from lipstream.engines.portrait.warp import (
 Pixels = NDArray[np.uint8]
 
 SOFT_EDGE_IOD = 0.006
-"""Standard deviation of the softened cut between the lips, inter-ocular distances; never below :data:`SOFT_EDGE_PX`. In
-soft pictures, too: cut more softly, lips a little apart would seem to touch. The rest is :attr:`Layers.edge_blur`."""
+"""Standard deviation of the softened cut between the lips, inter-ocular distances; never below :data:`SOFT_EDGE_PX`. It
+is the same in soft pictures, because with a softer cut, lips that are a little apart would seem to touch. The rest of
+their softness is :attr:`Layers.edge_blur`."""
 SOFT_EDGE_PX = 0.6
 SOFTEST_EDGE_IOD = 0.014
-"""The most that edges of parted lips are softened by."""
+"""The most by which the edges of parted lips are softened, standard deviation, IOD."""
 LIP_INSET_IOD = 0.014
-"""Rim of open lips that is painted over with the lip behind it: there teeth, gum and shadow mix in."""
+"""Width of the rim of open lips that is painted over with the lip behind it, because teeth, gum and shadow mix in
+there."""
 FILL_BLEND_IOD = 0.03
 """Standard deviation of the blend that keeps painted lips from showing stripes."""
 SEAM_STRENGTH = (0.22, 0.45)
-"""Darkness of the line drawn where lips meet that were apart, on the lower and the upper lip (whose shadow it is)."""
+"""Darkness of the line that is drawn where lips meet that were apart, on the lower and on the upper lip (whose shadow
+it is)."""
 SEAM_COLOUR = np.array([0.15, 0.10, -0.25])
-"""What that shadow takes more from blue, green and red: skin is reddish in the shade."""
+"""How much more that shadow takes from blue, green and red: skin is reddish in the shade."""
 USUAL_CONTRAST = 0.70
-"""How much darker than usual the darkest of a face is: .71 to .89 in photographs and paintings; pale statues and faded
-pictures have .2 to .35, and a dark line between their lips would be a stroke of a pen."""
+"""How much darker the darkest part of a face is than its median, in ordinary pictures: .71 to .89 in photographs and
+paintings. Pale statues and faded pictures have .2 to .35, and a dark line between their lips would look like a pen
+stroke."""
 TOP_RAMP_IOD = 0.22
 """Height over which the lower field turns into the upper one below the mouth block's top."""
 SIDE_RAMP_IOD = 0.15
 """Width over which the upper field turns into the lower one at the mouth block's sides."""
 BAKING = (0.4,) * 40
-"""Inversion of the closing field, which folds at the corners of a smile: slow and sure, it is done once."""
+"""Step sizes for inverting the closing field, which folds at the corners of a smile. They are small and many, to be
+safe; this is done only once."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,9 @@ def cut_layers(
     """Cut the portrait into its two layers, mouth closed.
 
     ``photo`` is the lips' line in the picture, ``rest`` (n, 2) the one after closing; ``closing`` are the lower and the
-    upper field of the motion that closes the mouth, (rows, columns, 2) in nodes (not used on a closed mouth).
-    ``seam`` (3,) is how dark the line between lips that were apart is, see :func:`seam_darkness`; ``blur`` is the
-    portrait's own softness, pixels, which that line has.
+    upper field of the motion that closes the mouth, (rows, columns, 2) in nodes (not used on a closed mouth). ``seam``
+    (3,) says how dark the line between lips that were apart is, see :func:`seam_darkness`; ``blur`` is the portrait's
+    own softness, pixels, which that line gets.
     """
     sources = [region.block(picture), block.block(picture)]
     if photo.is_open:
@@ -146,7 +151,8 @@ def cut_layers(
 
 
 def _edge_blur(blur: float, sigma: float, scale: float) -> float:
-    """What a cut as soft as ``sigma`` lacks of the picture's own ``blur``, pixels; too little to be seen is nothing."""
+    """How much softness a cut as soft as ``sigma`` lacks of the picture's own ``blur``, pixels; 0 if too little to be
+    seen."""
     lacking = float(np.sqrt(max(0.0, blur**2 - sigma**2)))
     return min(lacking, SOFTEST_EDGE_IOD * scale) if lacking > SOFT_EDGE_PX else 0.0
 
@@ -237,7 +243,8 @@ def _fill(pixels: Pixels, line: LipLine, frame: Frame, block: Lattice) -> tuple[
 
 
 def _blend_fill(image: Pixels, filled: NDArray[np.bool_], known: NDArray[np.bool_], away: Floats, scale: float) -> None:
-    """Blend what was filled with copies of the nearest colours, more so the farther off: they would be stripes."""
+    """Blend the filled pixels with their surroundings, the more the further inside they lie: copies of the nearest
+    colours would look like stripes."""
     sigma = max(0.5, FILL_BLEND_IOD * scale)
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
     smooth = cv2.GaussianBlur(image * known[..., None].astype(np.float32), (0, 0), sigma) / weight[..., None].clip(1e-3)
@@ -276,9 +283,9 @@ def _draw_line(
     strength: NDArray[np.float64],
     blur: float,
 ) -> Pixels:
-    """Lips that were apart have no shadow between them: darken where they now meet, by (3,) strengths for BGR."""
+    """Darken the line where lips that were apart now meet, by (3,) strengths for BGR: the photo has no shadow there."""
     narrow, wide = max(0.010, 0.6 / frame.scale), max(0.035, 1.2 / frame.scale)
-    # In a soft picture the line is softer, too, and fainter.
+    # In a soft picture the line is softer and fainter as well.
     soft = float(np.hypot(narrow, np.sqrt(max(0.0, blur**2 - SOFT_EDGE_PX**2)) / frame.scale))
     samples = (line - [lattice.x, lattice.y]) * supersampling
     unit = supersampling * frame.scale

@@ -12,7 +12,7 @@ from lipstream.engines.portrait.colour import Palette, Values
 HEIGHT = 0.22
 """How steeply light comes from above: rise over the distance to the picture."""
 SIDEWAYS = 0.9
-"""The same to the side, per growth of the light across the face."""
+"""The same to the side, per unit of the light's slope across the face."""
 AMBIENT = 0.45
 """Part of the light that comes from everywhere."""
 WRAPPED = 0.35
@@ -32,14 +32,14 @@ class Light:
 
     @classmethod
     def of(cls, palette: Palette) -> Light:
-        """The light that the portrait's colours tell of."""
+        """The light that the portrait's colours suggest."""
         direction = np.array([np.clip(SIDEWAYS * palette.slope, -0.8, 0.8), -HEIGHT, -1.0])
         return cls(direction / np.linalg.norm(direction), palette.tooth)
 
     def on(self, albedo: NDArray[np.floating], normal: NDArray[np.floating], gloss: NDArray[np.floating]) -> Values:
         """Linear BGR (..., 3) of surfaces that reflect ``albedo`` (..., 3) and face along ``normal`` (..., 3).
 
-        ``gloss`` (...) is how brightly they glint. What faces the viewer shows its albedo.
+        ``gloss`` (...) says how brightly they glint. A surface that faces the viewer shows its albedo.
         """
         facing = np.array([0.0, 0.0, -1.0])
         diffuse = self._diffuse(normal @ self.direction) / self._diffuse(facing @ self.direction)

@@ -1,9 +1,9 @@
-"""Where the lips of a portrait meet or end: the mesh finds the mouth, the picture's own colours find its edges.
+"""Where the lips of a portrait meet or end: the mesh finds the mouth, the colours of the picture find its edges.
 
-The mesh is off by a few per cent of the inter-ocular distance around lips. Cutting the picture there would leave a
-strip of one lip on the other. So the mouth is straightened (rows across it, columns along it) and the edges are found
-as the cheapest left-to-right paths: the darkest path between closed lips, from which the lower lip is looked for, or
-the two borders of what shows between open ones.
+Around the lips, the mesh is off by a few per cent of the inter-ocular distance. Cutting the picture there would leave a
+strip of one lip on the other. So the mouth is resampled onto a straight grid (rows across it, columns along it), and
+the edges are found as the cheapest paths from left to right. Between closed lips this is the darkest path, and the
+lower lip is then searched below it. Between open lips it is the two borders of what shows between them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ ROW_IOD = 0.004
 REACH_IOD = 0.05
 """How far an edge may be from where the mesh puts it."""
 MIN_REDNESS = 6.0
-"""Least difference in CIELAB a* between lips and teeth for colour to tell them apart."""
+"""If lips and teeth differ by less than this in CIELAB a*, colour cannot tell them apart."""
 OPEN_IOD = 0.030
 """Lips that the mesh sees this far apart in the middle third of the mouth count as open; less is a shadow between
 closed lips."""
 LIT_WITHIN_IOD, LIT = 0.06, 0.5
-"""Below the line between closed lips the lower lip is as bright as it gets within the first, and begins where the
-second of the way there is made."""
+"""The brightest point of the lower lip is searched within the first distance (IOD) below the darkest line between
+closed lips. The lower lip begins where this part of the rise in brightness is reached."""
 SHADOW_IOD, LEAST_RISE = 0.028, 10.0
-"""The most that this is below the line, and the difference in CIELAB L* from which on it is fully believed."""
+"""The furthest that the lower lip may begin below that line (IOD), and the rise in CIELAB L* from which on its
+beginning is fully believed."""
 MIN_LIGHTNESS = 15.0
-"""In black-and-white pictures, least difference in CIELAB L* between teeth and lips for it to tell them apart."""
+"""The same for CIELAB L*, which is used in black-and-white pictures."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _mean_of(summed: NDArray[np.float64], first: NDArray[np.intp], last: NDArray
 def _inside_likeness(mouth: _Straightened) -> NDArray[np.float64]:
     """0…1 per pixel: how much it looks like teeth or like the dark of an open mouth.
 
-    Lips are the reddest thing here, teeth the least red of what is bright (a* of CIELAB), whatever the light.
+    Whatever the light, lips are the reddest thing here, and teeth the least red of the bright things (CIELAB a*).
     """
     rows = np.arange(len(mouth.lab))[:, None]
     lightness, red = mouth.lab[..., 0].astype(np.float64), _redness(mouth)
@@ -171,7 +172,7 @@ def _inside_likeness(mouth: _Straightened) -> NDArray[np.float64]:
 
 
 def _redness(mouth: _Straightened) -> NDArray[np.float64]:
-    """What lips have most of and teeth least: a* of CIELAB; chroma where the skin is green or blue."""
+    """The quantity that lips have most of and teeth least: CIELAB a*, or chroma where the skin is green or blue."""
     colour = mouth.lab[..., 1:].astype(np.float64)
     if mouth.skin[1] > -MIN_REDNESS:
         return colour[..., 0]
@@ -205,7 +206,8 @@ def _darkest_path(mouth: _Straightened) -> NDArray[np.float64]:
 def _below_shadow(mouth: _Straightened, path: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the lower lip begins below the shadow whose darkest ``path`` is known.
 
-    The shadow is the upper lip's and goes with it: on the lower lip it would be a dark outline of the open mouth.
+    The shadow belongs to the upper lip and moves with it. On the lower lip it would be a dark outline of the open
+    mouth.
     """
     lightness = mouth.lab[..., 0].astype(np.float64)
     rows = np.round(path).astype(np.intp) + np.arange(round(LIT_WITHIN_IOD / ROW_IOD) + 1)[:, None]

@@ -1,7 +1,7 @@
 """One frame of a living head: sway, breath and blinks around the mouth that :mod:`.renderer` draws.
 
-The mouth's motion and the head's are one field over one picture, into which the mouth's lower layer is set, so that
-each pixel is sampled once.
+The motion of mouth and head is one field over one picture that contains the mouth's lower layer, so that each pixel is
+sampled only once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 AT_EDGES = cv2.BORDER_REFLECT_101
 SEEN_BLINK = 0.01
-"""Eyes closed by less than this are drawn open."""
+"""Eyes that are closed by less than this are drawn open; 1 = shut."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Life:
 
 
 def prepare_life(avatar: Avatar, rig: Rig) -> Life:
-    """Prepare head and eyelids around a rig: 0.05 s for a head of usual size, 0.3 s for one that fills 1080 lines."""
+    """Prepare head and eyelids around a rig. Takes 0.05 s for a head of usual size, 0.3 s for one that fills 1080
+    lines."""
     frame = face_frame(avatar.face)
     head = build_head(avatar, rig, frame)
     return Life(head, cut_eyelids(avatar, head, frame, rig.texture))

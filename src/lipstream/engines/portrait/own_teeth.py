@@ -1,4 +1,4 @@
-"""The teeth that a portrait shows itself: nothing drawn comes near them."""
+"""The teeth that a portrait shows itself, which look better on it than anything drawn."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from lipstream.engines.portrait.lips import MIN_REDNESS, LipLine, smooth_path
 from lipstream.engines.portrait.warp import Floats, Lattice
 
 ENOUGH_HEIGHT_IOD = 0.095
-"""Teeth are used as they are when at least this much of their height shows; less would leave them without edges."""
+"""Teeth are cut out of the photo if at least this much of their height shows; with less, they would have no edges."""
 ENOUGH_SHARE = 0.4
 """Part of what shows between the lips that must be teeth."""
 LEAST_LIGHT = 0.3
-"""Luminance of teeth over that of skin, at least: what is darker is the mouth behind them."""
+"""Least luminance of teeth over that of the skin; anything darker is the mouth behind them."""
 BRIDGED_IOD = 0.02
-"""Shadows within a row of teeth that are no taller than this do not end it."""
+"""Shadows no taller than this are part of a row of teeth and do not end it."""
 LOWER_HEIGHT_IOD, PARTING = 0.03, 0.7
 """Lower teeth show at least this much of their height, and the shadow above them is darker than this times teeth."""
 FRAGMENT_IOD = 0.10
-"""What hangs from the row of teeth and is narrower than this does not belong to it."""
+"""Whatever hangs from the row of teeth and is narrower than this does not belong to it."""
 EMBRASURE_IOD = 0.06
 """Notches between the edges of two crowns are narrower than this."""
 SOFT_PX, SOFT_IOD = 0.6, 0.006
-"""Standard deviation by which their edges are softened, the larger of both, besides the picture's own softness."""
+"""Standard deviation by which the edges of teeth are softened in addition to the picture's own softness; the larger one
+counts."""
 TIPS_IOD = 0.06
 """Height of the crowns' edges that are cut out pixel by pixel; above, shades between crowns are part of the row."""
 AROUND_IOD, SHADED = 0.08, 0.5
-"""What is darker than the second times the teeth within the first, IOD, does not belong to their edges."""
+"""Whatever is darker than the second value times the teeth within the first distance (IOD) does not belong to their
+edges."""
 EDGE = 0.72
-"""Brightness of the very edges over that of the crowns: they are translucent."""
+"""Brightness of the very edges over that of the crowns; edges are translucent."""
 GUM_IOD = 0.12
 """How far the teeth are continued upwards, in case the upper lip rises: a little tooth, then gum."""
 GUM = np.array([0.25, 0.24, 0.60])
@@ -48,7 +50,7 @@ class OwnTeeth:
     colour: Values
     """(3,) linear BGR of the brighter ones."""
     trust: float
-    """0…1: how much of the colour to believe; little when only a glimpse of them shows."""
+    """0…1: how far to trust the colour; little if only a glimpse of teeth shows."""
     layer: Floats | None
     """(height, width, 4) the upper row over the mouth block, linear BGR premultiplied by coverage; None when too little
     shows."""
@@ -77,7 +79,8 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
         return None
     luma = bright @ LUMA
     colour = np.clip(bright[luma >= np.percentile(luma, 60)].mean(axis=0) * 0.95, 0, 0.9)
-    # Half pixels count, too: in clips of small faces, whose colours are coarse, they are a quarter of the height.
+    # Partly covered pixels count as well: in clips of small faces, whose colours are coarse, they are a quarter of the
+    # height.
     height = float((likeness * shown).sum(axis=0)[_middle(photo, block)].mean()) / frame.scale
     usable = height >= ENOUGH_HEIGHT_IOD and share >= ENOUGH_SHARE
     trust = float(np.clip(height / ENOUGH_HEIGHT_IOD, 0, 1))
@@ -104,7 +107,7 @@ def find_own_teeth(picture: Pixels, photo: LipLine, frame: Frame, block: Lattice
 def _parting(luma: Values, teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> Values | None:
     """(width,) row per column of the shadow between upper and lower teeth; None where there is one row alone.
 
-    Teeth that are clenched part along a line that is thinner than shadows within a row, but goes all the way across.
+    Clenched teeth are separated by a line that is thinner than shadows within a row, but goes all the way across.
     """
     columns = np.flatnonzero(shown.any(axis=0))
     top, bottom = shown.argmax(axis=0)[columns], len(shown) - 1 - shown[::-1].argmax(axis=0)[columns]
@@ -161,7 +164,7 @@ def _tooth_likeness(pixels: Pixels, shown: NDArray[np.bool_], photo: LipLine, fr
 
 
 def _brightness(luma: Values, teeth: NDArray[np.bool_], scale: float) -> Values:
-    """0…1: as bright as the teeth around; the lower ones behind them and shadows are not."""
+    """0…1: whether a pixel is as bright as the teeth around it; shadows and lower teeth further behind are not."""
     size = 2 * max(1, round(AROUND_IOD * scale)) + 1
     weight = teeth.astype(np.float64)
     total, count = (cv2.blur(image, (size, size)) for image in (luma * weight, weight))
@@ -198,7 +201,7 @@ def _cut(
         coverage[whole : tip.stop, x] = np.minimum.accumulate(likeness[whole : tip.stop, x])
         fade = np.clip((top - above) / (0.05 * scale), 0, 1)[:, None]
         image[above, x] = 0.9 * image[top, x] * (1 - fade) + GUM * colour * fade
-    # Where lip and shadow mix in, the colour is that of the crown nearby.
+    # Where lip and shadow mix in, use the colour of the crown nearby.
     solid = np.clip(2 * cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.012 * scale)) - 1, 0, 1)[..., None]
     near = cv2.GaussianBlur(np.dstack([image * solid, solid]), (0, 0), max(0.8, 0.025 * scale))
     image = solid * image + (1 - solid) * EDGE * near[..., :3] / np.maximum(near[..., 3:], 1e-4)
@@ -207,7 +210,7 @@ def _cut(
 
 
 def _ends(teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> dict[int, tuple[int, int]]:
-    """First and last row of the upper teeth per column that has some: an edge that passes over the notches between
+    """First and last row of the upper teeth in each column that has some. The edge passes over the notches between
     crowns."""
     inset, bridged = max(1, int(0.010 * scale)), max(1, int(BRIDGED_IOD * scale))
     tops, bottoms = {}, {}
@@ -218,8 +221,8 @@ def _ends(teeth: NDArray[np.bool_], shown: NDArray[np.bool_], scale: float) -> d
             breaks = np.flatnonzero(np.diff(row_of_teeth) > bridged)
             tops[x] = int(rows[0])
             bottoms[x] = int(row_of_teeth[breaks[0]] if len(breaks) else row_of_teeth[-1])
-    # Notches first, or single crowns would stick out and be cut short. What then sticks out and is narrower than a
-    # tooth is a glimpse of the lower ones or of a wet lip.
+    # Notches are closed first, or single crowns would stick out and be cut short. Whatever sticks out after that and is
+    # narrower than a tooth is a glimpse of the lower teeth or of a wet lip.
     between, narrow = (max(1, int(width * scale / 2)) for width in (EMBRASURE_IOD, FRAGMENT_IOD))
     opened = bottoms
     for reach, pick in ((between, max), (between + narrow, min), (narrow, max)):

@@ -5,8 +5,8 @@ The acoustic model is the ``en-us`` model of the PocketSphinx project (BSD-2-Cla
     audio → pre-emphasis → 25.6 ms windows → 25 mel bands → 13 cepstra → running mean subtraction
           → cepstra, deltas, double deltas → 42 codebooks × 128 Gaussians × 3 streams → 126 log posteriors
 
-It answers one question for every 10 ms: how likely is each of the three states of each of the 42 context-independent
-phones. It was trained on many voices, so the answer depends little on who speaks; that is what a mouth needs.
+For every 10 ms it says how likely each of the three states of each of the 42 context-independent phones is. It was
+trained on many voices, so the answer depends little on who speaks, which is what a mouth needs.
 
 Sources: the front end follows the sphinxbase feature extraction (``fe_sigproc.c``, ``feat.c``, parameters in the
 model's ``feat.params``); the files follow the Sphinx-3 parameter format (``s3file``) and the ``sendump`` format of
@@ -37,8 +37,8 @@ WINDOW = 410
 HALF_WINDOW = WINDOW // 2
 """Samples of a window after its centre."""
 BLOCK = 2
-"""Hops computed together, or a multiple: a matrix product's last bits depend on its shape, so that of a stream never
-changes."""
+"""Hops that are computed together; streams may use a multiple. It never changes within a stream, because the last bits
+of a matrix product depend on its shape."""
 DELTA_REACH = 3
 """Hops after its own that a feature vector needs (the double deltas)."""
 
@@ -58,7 +58,7 @@ N_MELS = 25
 MEL_RANGE = (130.0, 6800.0)
 N_CEPSTRA = 13
 N_HEARD = N_STATES + N_CEPSTRA
-"""Numbers that :class:`PhoneStream` gives for a hop."""
+"""How many numbers :class:`PhoneStream` gives per hop."""
 LIFTER = 22
 PRE_EMPHASIS = 0.97
 FULL_SCALE = 32_768.0
@@ -76,8 +76,8 @@ LOG_FLOOR = -10.0
 _UNLIKELY = np.float32(1e-37)
 """Added to likelihoods relative to the greatest, so that they have a logarithm; near the smallest float32."""
 
-# Sphinx adds ±1 bit of random dither so that digital silence has a logarithm. The power that noise at -80 dBFS would
-# have in one mel band is added instead: it hides what lies below, and the same input always gives the same output.
+# Sphinx adds ±1 bit of random dither so that digital silence has a logarithm. Here the power that noise at -80 dBFS
+# would have in one mel band is added instead. It hides everything quieter, and equal input gives equal output.
 _DITHER_POWER = 55.0
 
 
@@ -111,7 +111,7 @@ class AcousticModel:
         x = features.transpose(1, 0, 2)
         basis = np.concatenate([x * x, x, np.ones_like(x[:, :, :1])], axis=2)
         density = basis @ self.quadratic
-        # Relative to the likeliest Gaussian of all: what exp() makes zero of is e⁻⁸⁷ times as likely at most.
+        # Relative to the likeliest Gaussian of all: whatever exp() turns into zero is at most e⁻⁸⁷ times as likely.
         best = density.max(axis=2, keepdims=True)
         density -= best
         np.exp(density, out=density)
@@ -134,20 +134,21 @@ class PhoneStream:
         voice: Voice | None = None,
     ) -> None:
         """``block`` hops are computed together: more are cheaper, but come later. ``lead`` hops of silence are heard
-        before the audio. ``voice`` is what is known of who speaks; None = nothing.
+        before the audio. ``voice`` is what is known about the speaker; None = nothing.
 
-        ``warp`` stretches the frequency axis: above 1 the speaker sounds as if with a longer vocal tract. None chooses
-        it by the voice (:mod:`lipstream.engines.portrait.pitch`); in training others disturb it (Jaitly & Hinton 2013).
+        ``warp`` stretches the frequency axis: above 1, the speaker sounds as if with a longer vocal tract. None chooses
+        it by the pitch of the voice (:mod:`lipstream.engines.portrait.pitch`). In training, random values are used to
+        vary the voices (Jaitly & Hinton 2013).
         """
         self._model = model
         self._low, self._high = mel_filters(warp or 1.0), mel_filters(warp or HIGH_WARP)
         self.voice = (voice or Voice()).remembered(lead)
-        """What was learned of who speaks."""
+        """What was learned about the speaker."""
         self._follows_height = warp is None
         self._block = block
         self._windows = HOP * np.arange(block)[:, np.newaxis] + np.arange(WINDOW + 1)
-        # Silence before the beginning fills the first windows and the first deltas' history. Blocks of cepstra begin so
-        # long before those of the features that the reach of the deltas ends with a block.
+        # Silence before the beginning fills the first windows and the history of the first deltas. Blocks of cepstra
+        # begin early enough for the reach of the deltas to end together with a block.
         early = block * (DELTA_REACH // block + 1) - DELTA_REACH
         self._audio = np.zeros(HOP * (early + lead) + HALF_WINDOW + 1, np.float32)
         self._cepstra = np.tile(self._silent_cepstra(), (max(0, DELTA_REACH - early), 1))
@@ -200,7 +201,7 @@ class PhoneStream:
 
 
 def acquaint(speech: NDArray[np.float32]) -> Voice:
-    """What a :class:`PhoneStream` may know of a voice beforehand, from (n,) float32 samples in [-1, 1] at 16 kHz."""
+    """What a :class:`PhoneStream` may know about a voice in advance, from (n,) float32 samples in [-1, 1] at 16 kHz."""
     voice = Voice()
     windows = _view(_clean(speech), WINDOW + 1)[::HOP]
     low, high = mel_filters(), mel_filters(HIGH_WARP)
@@ -232,7 +233,7 @@ def cepstra(
 ) -> NDArray[np.float64]:
     """(n, 411) samples in [-1, 1], the first one before the window → (n, 13) liftered mel-frequency cepstra.
 
-    ``share`` (n, 1) 0…1 of each band's power comes from ``others``.
+    A ``share`` (n, 1) 0…1 of each band's power is taken from ``others`` instead of ``filters``; both are (257, 25).
     """
     pcm = np.multiply(windows, FULL_SCALE, dtype=np.float64)
     pcm -= np.add.reduce(pcm, axis=1, keepdims=True) / pcm.shape[1]

@@ -1,8 +1,8 @@
-"""How high the voice is, and with it how long the vocal tract: women's and children's are shorter than men's.
+"""How high the voice is, which also says how long the vocal tract is: women's and children's are shorter than men's.
 
 The acoustic model hears m and b of a high voice as n and d. Stretching the frequencies of a short vocal tract to those
-of a longer one mends that (Lee & Rose 1996, "Speaker normalization using efficient frequency warping procedures"); how
-much is told by the pitch, which goes with it and can be heard in a syllable.
+of a longer one corrects that (Lee & Rose 1996, "Speaker normalization using efficient frequency warping procedures").
+How much to stretch is decided by the pitch, which correlates with the length and can be heard within a syllable.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ HIGH_WARP = 1.1
 HIGH_HZ = (140.0, 165.0)
 """Voices below the first count as low, above the second as high."""
 
-_THINNED = 4  # samples in one: pitch needs no high frequencies
+_THINNED = 4  # samples that are averaged into one: pitch needs no high frequencies
 _RATE = 16_000 / _THINNED
 _PITCHES = (75.0, 420.0)
 _LAGS = np.arange(int(_RATE / _PITCHES[1]), int(_RATE / _PITCHES[0]) + 1)
 _N_FFT = 256
-_VOICED = 0.7  # correlation of a sound with itself one period later from which on it is a voice's
-_NEARLY_BEST = 0.85  # of several periods that repeat about as well the shortest is meant
-_FAINT = 3e-4  # effective value of the window below which nothing counts
+_VOICED = 0.7  # correlation of a sound with itself one period later from which on it counts as voiced
+_NEARLY_BEST = 0.85  # of several periods that repeat about equally well, the shortest is the right one
+_FAINT = 3e-4  # RMS of the window below which nothing counts
 _PRIOR, _PRIOR_COUNT, _MEMORY = np.log(120.0), 15.0, 250.0
 
 
 class VoiceHeight:
-    """0…1: how high the voice is that was heard so far; a low one is expected. Not thread-safe."""
+    """0…1: how high the voice heard so far is. A low one is expected at first. Not thread-safe."""
 
     def __init__(self) -> None:
         self._log_pitch = float(_PRIOR)
@@ -65,7 +65,7 @@ def pitches(windows: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @cache
 def _taper(samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(samples,) Hann window, and (1, lags) how alike it is to itself, which correlations must be freed of."""
+    """(samples,) Hann window, and its autocorrelation (1, lags), by which measured ones have to be divided."""
     taper = np.hanning(samples)
     return taper, _autocorrelation(taper[np.newaxis])
 

@@ -22,11 +22,13 @@ BITE_REACH_IOD, BITE_INSET_IOD = 0.035, 0.14
 BITE_SHADOW, BITE_SHADOW_IOD = 0.45, 0.018
 """Darkness of the shadow they throw on it, and how far it reaches, IOD."""
 BITE_SHADOW_COLOUR = np.array([0.20, 0.10, -0.25])
-"""What that shadow takes more from blue, green and red; a wet lip's highlight would turn blue in it."""
+"""How much more that shadow takes from blue, green and red, so that the highlight of a wet lip does not turn blue in
+it."""
 
 OUTWARDS = 1.2
-"""What is clear of a softened edge is raised to this power, which moves the edge outwards onto the lips by .2 standard
-deviations, so that lips a little apart do not seem to touch. With more, mouths seem wider and further open."""
+"""The remaining cover of a softened edge is raised to this power. This moves the edge outwards onto the lips by .2
+standard deviations, so that lips a little apart do not seem to touch. With more, mouths would seem wider and further
+open."""
 _OUTWARDS = np.round(255 * (1 - (1 - np.arange(256) / 255) ** OUTWARDS)).astype(np.uint8)
 
 
@@ -65,8 +67,8 @@ class Renderer:
     def join(self, mouth: Pixels, upper: Pixels, pose: MouthPose, sway: Sway = NO_SWAY) -> None:
         """Put the mouth's inside and the moved upper layer onto ``mouth``, the moved lower layer over the block.
 
-        Both are (height, width, 4), ``upper`` as high as it covers anything; ``mouth`` is painted over. ``sway`` is how
-        the head moved besides.
+        Both are (height, width, 4); ``upper`` is only as high as the area that it covers, and ``mouth`` is painted
+        over. ``sway`` is the additional motion of the head.
         """
         uncovered = np.full(mouth.shape[:2], 255, np.uint8)
         cv2.bitwise_not(cv2.extractChannel(upper, 3), dst=uncovered[: len(upper)])
@@ -100,8 +102,8 @@ class Renderer:
         return np.asarray(edges.reshape(-1, 2) - corner, np.float32)
 
     def _see_through(self, mouth: Pixels, edges: Floats, part: Part, pose: MouthPose, sway: Sway) -> Pixels:
-        """What the lower layer lets through in a part of the block, 0…255: only between the lips as they are now, and
-        under biting teeth.
+        """How far the lower layer is transparent in a part of the block, 0…255: only between the lips as they are now,
+        and under biting teeth.
         """
         fixed = np.round((edges - np.array(part[:2], np.float32)) * 16).astype(np.int32)
         margin = 2 * max(1, round(GUARD_IOD * self._rig.scale))
@@ -146,7 +148,7 @@ def _part(edges: Floats, shape: tuple[int, ...], margin: float) -> Part:
 
 
 def _softened(opening: Pixels, sigma: float) -> Pixels:
-    """An opening (height, width) with softer edges, more of them on the lips than between them."""
+    """An opening (height, width) with softer edges, which lie more on the lips than between them."""
     return opening if sigma == 0 else pixels(cv2.LUT(cv2.GaussianBlur(opening, (0, 0), sigma), _OUTWARDS))
 
 

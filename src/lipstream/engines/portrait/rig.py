@@ -1,4 +1,4 @@
-"""One portrait made ready to move: everything that does not depend on what is said."""
+"""One portrait prepared to move: everything that does not depend on what is said."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from lipstream.face.mesh import Face
 from lipstream.face.pose import canonical_face
 
 NODES_PER_IOD = 28
-"""Density of the lattices: lips move smoothly at this scale."""
+"""Density of the lattices; at this scale the motion of lips is smooth."""
 SUPERSAMPLED_PIXELS = 600_000
-"""Largest changed region whose source is kept at twice the resolution; above, sharpness is plenty and memory is not."""
+"""Largest region, in pixels, whose source is kept at twice the resolution. Above this, pictures are sharp enough, and
+memory matters more."""
 OUTER_LIPS = mesh.OUTER_UPPER_LIP, mesh.OUTER_LOWER_LIP
 INNER_LIPS = mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP
 GUARD_POINTS = 17
@@ -35,7 +36,7 @@ GUARD_POINTS = 17
 
 @dataclass(frozen=True)
 class Rig:
-    """A portrait prepared. Never written to; motion columns as :func:`.style.motion_vectors` has them."""
+    """A prepared portrait. Never written to; the motion columns are those of :func:`.style.motion_vectors`."""
 
     region: Lattice
     """The part of the picture that moves."""
@@ -184,7 +185,7 @@ def _edges(operators: FieldOperators, line: Points, motion: Points) -> Floats:
 def mesh_columns(points: NDArray[np.integer], vectors: NDArray[np.floating], face: Face) -> Points:
     """Motion vectors (columns, len(points), 3), canonical IOD → picture pixels of all mesh points, (columns, 468, 2).
 
-    Mesh points that the motion basis does not know stay still; the fields pass over them.
+    Mesh points that are not in the motion basis stay still; the fields ignore them.
     """
     everywhere = np.zeros((len(vectors), len(canonical_face()), 3))
     everywhere[:, points] = vectors
@@ -195,7 +196,7 @@ def mesh_columns(points: NDArray[np.integer], vectors: NDArray[np.floating], fac
 
 
 def _swell_as_thick(vectors: Points, face: Face) -> None:
-    """Thin lips get thicker and thinner by less than thick ones: scale how outer lips move against inner ones."""
+    """Thin lips swell less than thick ones: scale the motion of the outer lips relative to the inner ones."""
     for outer, inner, share in zip(OUTER_LIPS, INNER_LIPS, lip_thickness(face), strict=True):
         middle = list(inner[1:-1])
         swelling = vectors[:, list(outer[1:-1]), 1] - vectors[:, middle, 1]
@@ -203,7 +204,8 @@ def _swell_as_thick(vectors: Points, face: Face) -> None:
 
 
 def lip_thickness(face: Face) -> tuple[float, float]:
-    """Area of the upper and of the lower lip over that of the canonical face's, as a smile stretches lips thin."""
+    """Area of the upper and of the lower lip over that of the canonical face's. (The thickness alone would not do: a
+    smile stretches lips thin.)"""
     seen, usual = face.pose.to_canonical(face.landmarks), canonical_face()
 
     def area(points: NDArray[np.float32], outer: tuple[int, ...], inner: tuple[int, ...]) -> float:

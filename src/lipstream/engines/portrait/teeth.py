@@ -1,9 +1,9 @@
-"""Two rows of teeth in relief, shaped tooth by tooth: nobody's own, for portraits that show none.
+"""Two rows of teeth in relief, shaped tooth by tooth, for portraits that show none of their own.
 
 A row is unrolled along the dental arch: the column is the arc length from the midline, the row the height over the
-incisal edge. What is kept is the surface itself (colour, direction, gloss), so that it can be lit as the portrait is.
-Sizes are mean crown dimensions (Wheeler, "Dental Anatomy, Physiology and Occlusion"), turned into inter-ocular
-distances with 63 mm between the eyes.
+incisal edge. It stores the surface itself (colour, direction, gloss), so that it can be lit like the portrait. Sizes
+are mean crown dimensions (Wheeler, "Dental Anatomy, Physiology and Occlusion"), turned into inter-ocular distances with
+63 mm between the eyes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ ABOVE, BELOW = 0.30, 0.05
 
 
 SURROUNDINGS_IOD, SEPARATION = 0.035, 0.6
-"""Teeth are set off from surroundings of the first, IOD, by the second: see :func:`separated`."""
+"""How far around each place the surroundings reach that teeth are set off from, IOD, and by how much: see
+:func:`separated`."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Relief:
 
 @lru_cache(maxsize=2)
 def carve_row(row: tuple[Tooth, ...]) -> Relief:
-    """Shape one row: 0.1 s."""
+    """Shape one row; takes 0.1 s."""
     s = np.arange(-HALF_ARC, HALF_ARC, 1 / PER_IOD) / MM
     v = (np.arange(-ABOVE, BELOW, 1 / PER_IOD) / MM)[:, None]
     shape = (v.size, s.size)
@@ -207,10 +208,10 @@ def columns() -> Values:
 
 
 def separated(layer: Floats, width: float) -> Floats:
-    """A premultiplied layer (height, width, 4) whose teeth are set off: what is darker than its surroundings within
-    ``width`` samples becomes so by :data:`SEPARATION` more.
+    """A premultiplied layer (height, width, 4) whose teeth are set off from each other: whatever is darker than its
+    surroundings within ``width`` samples is darkened further, by the power :data:`SEPARATION` of the ratio.
 
-    In the small and soft pictures that need it, the shade between two teeth is hardly a pixel wide.
+    In the small and soft pictures that need this, the shade between two teeth is hardly a pixel wide.
     """
     near = cv2.GaussianBlur(layer, (0, 0), width)
     coverage = np.maximum(layer[..., 3:], np.float32(1e-3))
@@ -223,7 +224,7 @@ def separated(layer: Floats, width: float) -> Floats:
 def sample_row(lit: Floats, s: Values, v: Values, blur: float) -> Floats:
     """Look up a lit row (premultiplied) at arc lengths ``s`` and ``v`` below the edge, smoothed by ``blur`` (all IOD).
 
-    It is zero outside. An edge that is softened as much as the portrait's own keeps its place.
+    Outside of it the result is zero. Blurring keeps edges in their place, also those as soft as the portrait's.
     """
     smooth = cv2.GaussianBlur(separated(lit, SURROUNDINGS_IOD * PER_IOD), (0, 0), max(0.5, blur * PER_IOD))
     x = ((s + HALF_ARC) * PER_IOD).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How sharp and how grainy a portrait is, so that what is painted into it does not stand out."""
+"""How sharp and how grainy a portrait is, so that whatever is painted into it does not stand out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
 
 SHARPEST, SOFTEST = 0.3, 5.0
-"""Least and greatest blur that is told, pixels."""
+"""Least and greatest blur that is reported, pixels."""
 BINS = 64
 """Steps of the radial spectrum per cycle per pixel."""
 LARGEST_SPECTRUM = 512
-"""Side of what the spectrum is taken of at most, pixels."""
+"""Greatest side of the square whose spectrum is taken, pixels."""
 NOISELESS = 2.0
-"""Power (grey levels squared) at the highest frequencies below which nothing but the blur hides the details."""
+"""If the power at the highest frequencies (grey levels squared) is below this, there is no grain that hides the
+blur."""
 PLAIN = (*mesh.CHEEKS, 151, 108, 337, 9)
 """Mesh points with plain skin around them: cheeks and forehead."""
 PATCH_IOD = 0.22
@@ -63,8 +64,8 @@ def measure_texture(picture: Pixels, landmarks: Points, frame: Frame) -> Texture
 def estimate_blur(picture: Pixels, landmarks: Points) -> float:
     """Softness of a face as the standard deviation of a Gaussian, pixels, :data:`SHARPEST` to :data:`SOFTEST`.
 
-    Edges tell it in photos whatever their grain; what they miss, enlarged paintings whose finest strokes look like
-    edges, the spectrum tells.
+    The greater of two estimates. Edges work in photos, whatever their grain. The spectrum works where edges mislead: in
+    enlarged paintings, whose finest strokes look like sharp edges.
     """
     low = np.maximum(np.floor(landmarks.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(landmarks.max(axis=0)).astype(int) + 1, picture.shape[1::-1])
@@ -80,7 +81,7 @@ def _blur_of_edges(grey: NDArray[np.float32], sigma: float) -> float:
     """The ratio of gradients before and after a known blur (Zhuo & Sim, "Defocus map estimation from a single image",
     2011), at the sharpest tenth of the strongest edges, as many edges of a face are soft by nature.
 
-    Grain, canvas and compression between the edges do not count, so enlarged pictures are seen to be soft.
+    Grain, canvas and compression between the edges do not count, so enlarged pictures are recognised as soft.
     """
     before = 0.5
     sharp, soft = _gradient(grey, before), _gradient(grey, sigma)
@@ -96,7 +97,8 @@ def _gradient(grey: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def _blur_of_spectrum(grey: NDArray[np.float32]) -> float:
-    """How much faster the power falls with frequency f than f⁻², as it does in sharp pictures; 0 below grain."""
+    """Blur in pixels, from how much faster the power falls with frequency f than the f⁻² of sharp pictures; 0 if grain
+    hides it."""
     power = _radial_power(grey)
     floor = float(np.percentile(power[3 * BINS // 8 :], 25))
     frequency = (np.arange(len(power)) + 0.5) / BINS

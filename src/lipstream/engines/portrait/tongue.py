@@ -1,4 +1,4 @@
-"""A tongue, nobody's own: on the floor of the mouth, with its tip up for l, n, t and d, or between the teeth for th."""
+"""An invented tongue: on the floor of the mouth, with a raised tip for l, n, t and d, or between the teeth for th."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RESTING_HALF_WIDTH, RAISED_HALF_WIDTH = 0.28, 0.19
 RESTING_DEPTH, RAISED_DEPTH = 0.12, 0.09
 """Height in the picture over which a tongue's surface turns from facing up to facing the viewer, IOD."""
 DEEPENED, TIP_DEEPENED = 1.6, 1.3
-"""Power of that colour: light between tongue and palate takes it on more than once, light on a tip between the teeth
-less often."""
+"""Power of the flesh's colour: light between tongue and palate is reflected several times and takes the colour on each
+time; light on a tip between the teeth does so less often."""
 REDDENED = np.array([1.10, 1.03, 0.88])
-"""Powers with which blue, green and red fall where less light gets."""
+"""Powers with which blue, green and red fall where less light arrives."""
 GLOSS = 0.22
 """How brightly it glints beside enamel."""
 NEARER = 1.35
-"""Light on a raised tongue, whose tip is close to the lips, over that on a resting one."""
+"""Light on a raised tongue, whose tip is close to the lips, relative to that on a resting one."""
 GRAIN_SIZE, GRAIN = 0.007, 0.20
 """Size of the papillae, IOD, and how much they tilt the surface."""
 TIP_HALF_WIDTH = 0.17

@@ -1,7 +1,7 @@
-"""Portraits that must not blink: a lid drawn down would take the rim of glasses with it, or smear a flat drawing.
+"""Portraits that must not blink: a lid drawn down would drag the rim of glasses along, or smear a flat drawing.
 
-Both are told from the picture alone, by rough measures with room to both sides; docstrings say what they miss. Whoever
-knows better asks for no blinks (:attr:`lipstream.engines.base.Liveliness.blink` of 0).
+Both are recognised from the picture alone, by rough measures with wide margins; the docstrings say what they miss.
+Callers who know better can ask for no blinks (:attr:`lipstream.engines.base.Liveliness.blink` of 0).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ PIXELS_PER_IOD = 64
 BRIDGE_WIDTH, BRIDGE_ABOVE, BRIDGE_BELOW = 0.13, 0.22, 0.42
 """Where the bridge of glasses may be: half width, and how far above and below the point between the eyes, IOD."""
 LINE_ROWS = 4
-"""A rim is told from what is this many rows above and below it."""
+"""A rim is recognised by comparing it with what is this many rows above and below it."""
 BRIDGE_LINE = 0.16
-"""A line right across the nose that differs more in lightness, relative to the skin's, belongs to glasses. Bare noses
-have up to .06, dark rims .30 to .78."""
+"""A line all the way across the nose that differs in lightness by more than this, relative to the skin's, belongs to
+glasses. Bare noses have up to .06, dark rims .30 to .78."""
 BRIDGE_TINT = 4.0
 """The same for its colour, CIELAB a* and b*: bare noses have up to 3, in poor
 pictures too; rims of metal, white or any colour mostly 8 to 46."""
 NOISE = 3.0
-"""A tint counts from where it is this many times what it is on half of all rows: less is noise of a poor picture."""
+"""A tint only counts beyond this many times the median over all rows; less is the noise of a poor picture."""
 LEVEL_RANGE = 3
 """Grey levels that a surface without any texture may vary by."""
 FLAT_SHARE = 0.18
@@ -49,9 +49,10 @@ def wears_glasses(picture: Pixels, landmarks: Points, frame: Frame) -> bool:
 
 
 def bridge_line(picture: Pixels, landmarks: Points, frame: Frame) -> tuple[float, float]:
-    """The strongest line that crosses the whole nose between the eyes: in lightness, relative to it, and in colour.
+    """How strong the strongest line across the whole nose between the eyes is: in lightness, relative to the skin's,
+    and in colour, CIELAB a*b* beyond the noise.
 
-    Rims of the skin's own colour are missed, and light ones in black-and-white pictures.
+    Misses rims with the colour of the skin, and light rims in black-and-white pictures.
     """
     across = np.arange(-BRIDGE_WIDTH, BRIDGE_WIDTH, 1 / PIXELS_PER_IOD)
     down = np.arange(-BRIDGE_ABOVE, BRIDGE_BELOW, 1 / PIXELS_PER_IOD)

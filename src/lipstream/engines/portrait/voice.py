@@ -1,7 +1,8 @@
-"""What was learned of a voice: how its microphone and room colour it, how loud and how high it is.
+"""What is known about a voice: how its microphone and room colour it, how loud and how high it is.
 
-Nothing is known when somebody begins to speak, so the first syllables of a telephone or of a soft voice are unlike what
-the acoustic model was trained on. Who spoke a moment ago mostly goes on; and a whole recording can be heard beforehand.
+When somebody begins to speak, nothing is known yet, so the first syllables over a telephone or of a soft voice differ
+from what the acoustic model was trained on. But the next utterance is mostly by the same speaker, and of a whole
+recording, a part can be heard in advance.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ _PRIOR_MEAN = np.array(
     np.float64,
 )
 _PRIOR_HOPS = 30.0
-"""How many hops the prior counts: 0.3 s. (With a second, telephones and far microphones stayed unlike what the model
-knows for most of a sentence; with 0.1 s a single vowel would be all there is.)"""
+"""Weight of the prior in hops: 0.3 s. (With a second, telephones and far microphones differed from what the model knows
+for most of a sentence; with 0.1 s, the mean would soon be that of a single vowel.)"""
 _KNOWN_HOPS = 100.0
-"""How many a voice counts that was heard before, at most: another one may speak next."""
+"""Greatest weight of a voice that was heard before, in hops: somebody else may speak next."""
 _MEMORY_HOPS = 1000.0
 """The running mean forgets: it never weighs more than ten seconds."""
 
-# Only speech moves the running mean; otherwise a long pause would come to look like speech. A hop counts as speech when
-# its cepstrum 0 (5 × mean natural-log mel power: 11.5 units are 10 dB) is near the loudest of late.
+# Only speech changes the running mean; otherwise a long pause would begin to look like speech. A hop counts as speech
+# if its cepstrum 0 (5 × mean natural-log mel power: 11.5 units are 10 dB) is near the recent maximum.
 _PEAK_PRIOR = 75.0
 _PEAK_LOWEST = 74.0
 _PEAK_DECAY = 0.03
@@ -36,7 +37,7 @@ _PEAK_RANGE = 34.0
 
 
 class Voice:
-    """One voice at one microphone, as far as it was heard. Not thread-safe: each stream has its own."""
+    """What is known so far about one voice at one microphone. Not thread-safe: each stream has its own."""
 
     def __init__(self) -> None:
         self.height = VoiceHeight()

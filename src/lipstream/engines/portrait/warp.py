@@ -21,9 +21,10 @@ NO_MAP = np.zeros(0, np.float32)
 DAMPING = (0.7, 0.6, 0.6, 0.5)
 """Step sizes of the inversion. Undamped it diverges where the field folds (lip corners)."""
 GENTLE = (1.0,)
-"""The same for fields that bend by a few hundredths at most, as a head's sway does: off by a hundredth of a pixel."""
+"""The same for fields that bend by a few hundredths at most, such as the sway of a head; the error is a hundredth of a
+pixel."""
 FETCHED_BYTES = 650_000
-"""How much of a source is sampled at a time: it then stays in a core's own cache."""
+"""How much of a source is sampled at a time, so that it stays in a core's own cache."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def invert(forward: Floats, identity: Floats, damping: tuple[float, ...] = DAMPI
 
 
 def followed(backward: Floats, forward: Floats, identity: Floats, damping: tuple[float, ...]) -> Floats:
-    """The iteration behind :func:`invert`, from a first guess; it and ``identity`` may be of a part of the nodes."""
+    """The iteration behind :func:`invert`, starting from ``backward``. It and ``identity`` may cover only some
+    nodes."""
     for rate in damping:
         there = cv2.remap(forward, identity + backward, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         backward = np.asarray(cv2.addWeighted(backward, 1 - rate, there, -rate, 0), np.float32)
@@ -79,7 +81,7 @@ def followed(backward: Floats, forward: Floats, identity: Floats, damping: tuple
 
 
 def seen_part(lattice: Lattice, nodes: Floats, end: float) -> Lattice:
-    """The top of a block, as much of it as samples what lies above row ``end`` of the picture; at least some."""
+    """The top of a block: the part that samples anything above row ``end`` of the picture; never empty."""
     above = nodes[..., 1].min(axis=1) < (end - lattice.y + 0.5) / lattice.step + lattice.pad - 0.5
     last = int(np.flatnonzero(above)[-1]) if above.any() else lattice.pad
     return replace(lattice, height=min(lattice.height, max(1, last + 2 - lattice.pad) * lattice.step))
@@ -91,8 +93,8 @@ def resampled(
     """The lattice's block, (height, width, channels), out of a source; beyond its edges by OpenCV's ``border`` mode.
 
     The other arguments are those of :func:`sampling_maps`. Rows are sampled in bands, and each band's part of the
-    source is read through before: on a tilted head every row jumps between rows of the source, and no processor guesses
-    what will be wanted next.
+    source is read through first: on a tilted head every row jumps between rows of the source, which no processor can
+    prefetch.
     """
     drawn = np.empty((lattice.height, lattice.width, *source.shape[2:]), np.uint8)
     step, (left, top) = lattice.step, origin
