@@ -1,4 +1,4 @@
-"""Which engines can run here: each is loaded with whatever further models are there and can be read."""
+"""Loads the engines that can run here, each with whatever optional models are present and readable."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 def load_engines(store: ModelStore, settings: Settings) -> tuple[list[Engine], dict[str, LipstreamError]]:
-    """The engines, and by the name of an engine or a further model why it is not used although its file is there.
+    """The engines; and for each engine or optional model whose file is present but cannot be used, its name and the
+    reason.
 
-    Raises :class:`lipstream.errors.ModelError` when a model that is needed is not there.
+    Raises :class:`lipstream.errors.ModelError` if a required model is missing.
     """
     engines: list[Engine] = [PortraitEngine.load(store)]
     problems: dict[str, LipstreamError] = {}
@@ -38,7 +39,8 @@ def load_engines(store: ModelStore, settings: Settings) -> tuple[list[Engine], d
 def _load_wav2lip(
     checkpoint: Path, store: ModelStore, settings: Settings, problems: dict[str, LipstreamError]
 ) -> Wav2LipEngine:
-    """The engine with those further models that are there and can be read; the others are noted."""
+    """The engine with those optional models that are present and readable; why the others are not goes into
+    ``problems``."""
     parser = upscaler = detector = None
     if settings.segmentation_path.is_file():
         try:
@@ -75,7 +77,7 @@ def _load_wav2lip(
 
 
 def _log_steps(checkpoint: Path) -> Step:
-    """Says in the log how far an import is: a start that takes half a minute must not look stuck."""
+    """Reports the progress of an import in the log, so that a start that takes half a minute does not look stuck."""
 
     def log(step: str, done: int, total: int) -> None:
         if done < total:

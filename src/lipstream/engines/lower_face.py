@@ -1,4 +1,4 @@
-"""The part of a face that speech moves: where it is, and how something drawn is set into it without a seam."""
+"""The part of a face that speech moves: where it is, and how to blend something drawn into it without a seam."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _CHEEKS_AND_NOSE = (280, 4, 50)
 _RIGHT_SIDE, _LEFT_SIDE = 234, 454
 
 BELOW_CHIN = 0.05
-"""How far the outline goes beyond the photo's chin, because an opening mouth lowers it; widths of the face."""
+"""How far the outline extends below the photo's chin, because an opening mouth lowers the chin; widths of the face."""
 TINT_BLUR = 0.12
-"""Over which distance colours at the mask's edge are carried into it; widths of the face."""
+"""The distance over which colours at the edge of the mask are carried inwards; widths of the face."""
 _FEATHER = 0.10  # how far inside the outline the mask reaches its full value; widths of the face
 
 _MAX_TINT = 32.0  # grey levels; what differs by more is not a tint
@@ -29,9 +29,9 @@ def lower_face_mask(
 ) -> NDArray[np.float32]:
     """Weight of the drawn face per pixel of a photo of ``shape``, 0 to 1.
 
-    Nothing outside the box, above the row ``limit`` or above the tip of the nose; full around mouth and chin. On turned
-    heads the lips reach the outline of the face; they are drawn there too. ``below_chin`` is how far the mask goes
-    beyond the chin, in widths of the face.
+    0 outside the box, above the row ``limit`` and above the tip of the nose; 1 around mouth and chin. On turned heads,
+    the lips reach the outline of the face and are drawn up to there. ``below_chin`` is how far the mask extends below
+    the chin, in widths of the face.
     """
     feather = max(1.0, _FEATHER * face_width(face))
     allowed = np.ones((box.height, box.width), np.uint8)
@@ -77,8 +77,8 @@ def _distance(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def match_colours(difference: NDArray[np.float32], share: NDArray[np.float32], blur: float) -> NDArray[np.float32]:
-    """What must be added to the drawn colours, (h, w, 3) grey levels: the ``difference`` where the mask fades, spread
-    smoothly inwards over ``blur`` pixels. ``share`` is the mask, (h, w, 1)."""
+    """The correction to add to the drawn colours, (h, w, 3) grey levels: the ``difference`` (h, w, 3) where the mask
+    fades, spread smoothly inwards over ``blur`` pixels. ``share`` is the mask, (h, w, 1)."""
     trust = 4.0 * share * (1.0 - share) + 1e-6
     limited = np.clip(difference, -_MAX_TINT, _MAX_TINT) * trust
     spread = cv2.GaussianBlur(limited, (0, 0), max(1.0, blur))

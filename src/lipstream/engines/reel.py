@@ -1,4 +1,4 @@
-"""A clip being played under one performance: every frame that is drawn moves it on."""
+"""The clip that plays under one performance; every frame that is drawn advances it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lipstream.media.planes import Planes
 
 
 class Reel:
-    """The clip's place in time, which speech and idling share, so that it never jumps. Not thread-safe."""
+    """The position in the clip, which speech and idling share, so that the clip never jumps. Not thread-safe."""
 
     def __init__(self, footage: Footage, fps: Fraction) -> None:
         """``fps`` is the rate of what is drawn; the clip has its own."""
@@ -38,5 +38,5 @@ class Reel:
         return self._reader.picture(index)
 
     def unchanged(self, index: int) -> Patch:
-        """A frame of the clip as it is."""
+        """A frame of the clip, unchanged."""
         return Patch(0, 0, NOTHING, self.planes(index))

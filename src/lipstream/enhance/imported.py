@@ -1,4 +1,4 @@
-"""Enhancement checkpoints in the form that runs, kept in the cache under the hash of the file they came from."""
+"""Imported enhancement checkpoints, kept in the cache under the hash of the file they came from."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lipstream.errors import ModelError
 from lipstream.models.digest import file_sha256
 
 FORMAT = 1
-"""Raised when what an import writes changes, so that older ones are made again."""
+"""Incremented when the content of imports changes, so that older ones are made again."""
 
 Step = Callable[[str, int, int], None]
-"""Called with (what is being done, steps done, steps in all)."""
+"""Called with (description of the step, steps done, steps in all)."""
 
 Description = dict[str, Any]
 """What an import holds, as JSON: at least the ``source`` file's name and its ``sha256``."""
@@ -25,7 +25,7 @@ _DESCRIPTION = "import.json"
 
 
 def no_report(step: str, done: int, total: int) -> None:
-    """For callers who do not want to know."""
+    """Ignores the progress, for callers that do not need it."""
 
 
 def import_folder(kind: str, sha256: str, cache: Path) -> Path:
@@ -47,8 +47,8 @@ def make_import(
 ) -> tuple[Path, Description]:
     """The import's folder and description; ``write`` fills a new folder unless the cache has one already.
 
-    ``extra`` is what to install when ``write`` misses a package. Raises :class:`ModelError`: ``model_missing`` for
-    that, and whatever ``write`` raises.
+    ``extra`` is the extra to install if ``write`` lacks a package; the error is then :class:`ModelError`
+    (``model_missing``). Also raises whatever ``write`` raises.
     """
     try:
         sha256 = file_sha256(checkpoint)
@@ -75,7 +75,7 @@ def make_import(
         try:
             partial.replace(folder)
         except OSError:
-            # Another process was faster; its import is as good.
+            # Another process was faster; its import is just as good.
             if read_description(folder) is None:
                 raise
     return folder, description

@@ -1,7 +1,7 @@
 """Face segmentation: which pixels of a portrait are skin, lips and the inside of the mouth.
 
-The network is :mod:`lipstream.enhance.bisenet`. It sees the head the way its training pictures (CelebAMask-HQ) show
-heads, upright and with the hair around it; a face cut out tightly, as other programs feed it, looks different.
+The network is :mod:`lipstream.enhance.bisenet`. It gets the head as in its training pictures (CelebAMask-HQ), upright
+and with the hair around it. A tightly cut face, as other programs feed it, would look different to it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class FaceParser:
         for the import and not installed), ``model_damaged`` (something else).
         """
         folder = import_segmentation(checkpoint, cache, on_progress)
-        # Large tiles are a sixth faster and off by up to 0.008 of a logit; small ones by 0.00002.
+        # Large tiles are a sixth faster, but their logits are off by up to 0.008; with small ones by 0.00002.
         return cls(TiledNetwork(folder / _FILE, threads, tiles=1, batch_tiles=1))
 
     def logits(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -75,7 +75,7 @@ class FaceParser:
         region = head_square(face)
         square, to_picture = cut(picture, region, SIDE)
         if region.size >= 2 * SIDE:
-            # Sampled too thinly above.
+            # The square above was sampled too sparsely.
             fine, _ = cut(picture, region, SIDE * int(region.size / SIDE))
             square = _shrunk(fine)
         return placed(replaceable_mask(self.parse(square)), to_picture, picture.shape)
@@ -87,7 +87,7 @@ def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def replaceable_mask(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Where classes (h, w) allow drawing over: (h, w), 0 to 1, one only well inside."""
+    """Where classes (h, w) may be drawn over: (h, w), 0 to 1; 1 only well inside the region."""
     inside = np.isin(labels, REPLACEABLE).astype(np.uint8)
     # The picture's own edge is not an edge of the region.
     distance = cv2.distanceTransform(
@@ -112,7 +112,7 @@ def head_square(face: Face) -> Region:
     across, down = left - right, mouth - eyes
     centre = eyes + _SHIFT * down
     size = max(_SIDE_IN_EYES * float(np.hypot(*across)), _SIDE_IN_HEIGHTS * float(np.hypot(*down)))
-    # Both axes of the face say how far the head is tilted.
+    # The tilt of the head is averaged from both axes of the face.
     level = across / np.hypot(*across) + np.array([down[1], -down[0]]) / np.hypot(*down)
     return Region(float(centre[0]), float(centre[1]), size, float(np.arctan2(level[1], level[0])))
 

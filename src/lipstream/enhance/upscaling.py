@@ -1,7 +1,7 @@
-"""Super-resolution of the network's mouth picture, by any checkpoint that spandrel recognises.
+"""Super-resolution of the network's picture of the mouth, by any checkpoint that spandrel recognises.
 
-spandrel and PyTorch come with the extra ``sr``. They are needed to import a checkpoint; where MNN computes the same as
-PyTorch afterwards, later starts need neither.
+spandrel and PyTorch come with the extra ``sr``. They are needed to import a checkpoint. If MNN then gives the same
+results as PyTorch, later starts need neither.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class MnnRuntime:
 
 
 class TorchRuntime:
-    """spandrel's own model, for what MNN cannot do and for GPUs."""
+    """spandrel's own model, for networks that MNN cannot run and for GPUs."""
 
     def __init__(self, model: Any, device: str) -> None:
         self._model = model.to(device)
@@ -109,7 +109,7 @@ class TorchRuntime:
         import torch
 
         with self._lock:
-            # Fills up to the sizes that the architecture wants, and limits the values to [0, 1].
+            # spandrel pads to the sizes that the architecture needs and clamps the values to [0, 1].
             enlarged = self._model(torch.from_numpy(picture)[None].to(self._device))
             return np.asarray(enlarged[0].cpu().numpy(), np.float32)
 
@@ -139,7 +139,7 @@ def read_model(checkpoint: Path) -> Any:
     """
     spandrel = _import_spandrel()
     try:
-        # Not spandrel's own reader: this one never unpickles anything but tensors.
+        # spandrel's own reader is not used, because this one never unpickles anything but tensors.
         state = spandrel.canonicalize_state_dict(load_file(checkpoint))
         model = spandrel.ModelLoader(device="cpu").load_from_state_dict(state)
     except (spandrel.UnsupportedModelError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -152,10 +152,10 @@ def read_model(checkpoint: Path) -> Any:
 
 
 def _converted(model: Any, target: Path) -> bool:
-    """Write the network for MNN; False when it cannot be, or computes something else there."""
+    """Write the network for MNN; False if that fails, or if its results differ there."""
     import torch
 
-    # Exported at one size and tried at another as well: what a trace has frozen shows up.
+    # Exported at one size and also tried at another, which reveals sizes that tracing has frozen.
     picture = np.random.default_rng(0).random((3, 24, 40), np.float32)
     expected = TorchRuntime(model, "cpu")(picture)
     graph = target.with_suffix(".onnx")

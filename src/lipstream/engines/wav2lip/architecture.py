@@ -137,11 +137,12 @@ def _bottleneck(block: str, first: int, inputs: int, outputs: int) -> tuple[Laye
 
 
 def rows_to_drop(model: Generator, first_row: int) -> tuple[int, ...]:
-    """Rows above that need not be computed after each decoder block when only ``first_row`` and below are wanted.
+    """How many rows at the top need not be computed after each decoder block if only ``first_row`` and below are
+    wanted.
 
-    Counted at each block's own size, from the top of the full picture. A convolution next to a cut sees zeros
-    instead of the rows that are gone, so every 3×3 layer behind a cut makes one more row wrong; the cuts leave that
-    many rows as a margin.
+    Counted at each block's own size, from the top of the full picture. A convolution next to a cut sees zeros instead
+    of the rows that are gone, so every 3×3 layer behind a cut makes one more row wrong; the cuts leave that many rows
+    as a margin.
     """
     drop = [0] * len(model.decoder)
     if first_row > 0:
@@ -153,7 +154,7 @@ def rows_to_drop(model: Generator, first_row: int) -> tuple[int, ...]:
 
 
 def share_rows(model: Generator, first_row: int) -> tuple[int, ...]:
-    """Rows to leave away at the top of each face share when the decoder computes ``first_row`` and below.
+    """How many rows to cut off the top of each face share if the decoder computes only ``first_row`` and below.
 
     Share ``n`` belongs to decoder block ``n + 1``, which doubles what block ``n`` left; the last belongs to the output.
     """

@@ -27,7 +27,7 @@ class Compositor(Protocol):
 
     @property
     def rest(self) -> Patch:
-        """The photo's own pixels where patches go."""
+        """The photo's own pixels in the place of the patches."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class Compositor(Protocol):
 
 
 class FullBox:
-    """The original's way: the whole picture is cut to whole grey levels and stretched over the box."""
+    """As in the original: the whole picture is truncated to whole grey levels and stretched over the box."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class FullBox:
         if self._upscaler is not None:
             rows = self._upscaler(rows[np.newaxis])[0]
         levels = np.ascontiguousarray(rows * np.float32(255.0)).astype(np.uint8)
-        # The original's filter is the linear one; what super-resolution made larger than the box is averaged.
+        # The original filters linearly. Where super-resolution made the picture larger than the box, it is averaged.
         larger = self._upscaler is not None and rows.shape[1] > self._inside.width
         filter_ = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
         size = (self._inside.width, self._inside.height)
@@ -92,17 +92,17 @@ class LowerFace:
         replaceable: NDArray[np.float32] | None = None,
         upscaler: Upscaler | None = None,
     ) -> None:
-        """``first_row`` is the network's first row that is given; ``silent`` are its rows for silence.
+        """``first_row`` is the first row that the network gives; ``silent`` are its rows for silence.
 
-        Colours are matched on ``silent``, once, where the mask fades: what changes there later is the face moving.
+        Colours are matched once, with ``silent``, where the mask fades: later changes there are motion of the face.
         """
-        # One row more stays out, so that stretching never needs a row that is not there.
+        # One more row is left out, so that stretching never needs a row that does not exist.
         limit = box.top + (first_row + 1) * box.height / side if first_row else box.top
         mask = lower_face_mask(photo.shape, face, box, limit)
         if replaceable is not None:
             mask *= replaceable
         self._upscaler = upscaler if upscaler is not None and box.width > side else None
-        # What is enlarged beyond the box is averaged down again: a warp would skip pixels.
+        # Rows that were enlarged beyond the box are averaged down again, because a warp would skip pixels.
         self._shrink = max(1, side * self._upscaler.scale // box.width) if self._upscaler else 1
         scale = self._upscaler.scale / self._shrink if self._upscaler else 1.0
         self._region = extent(mask).even(photo.shape)

@@ -22,9 +22,9 @@ _SMALLEST = 8  # px; a box under this has no face to show
 FOREHEAD = 0.12
 """How far above the mesh the box begins, in heights of the mesh.
 
-The network was trained on boxes of the detector S3FD, which reach up to the hairline, as the annotations do that
-it learned from; the mesh ends below. MTCNN, which learned from the same annotations, begins 6 to 18 % above the mesh on
-ten portraits (median 12 %), and agrees with it within 5 % on the other sides of faces that are not turned.
+The network was trained on boxes of the detector S3FD. They reach up to the hairline, like the annotations that S3FD
+learned from; the mesh ends below it. MTCNN, which learned from the same annotations, begins 6 to 18 % above the mesh on
+ten portraits (median 12 %), and agrees with the mesh within 5 % on the other sides of faces that are not turned.
 """
 
 
@@ -37,7 +37,7 @@ def face_box(
     """The box around a face, grown by ``pads`` and kept inside a picture of ``shape`` (height, width, ...).
 
     ``detected`` (left, top, right, bottom) is a detector's own box; without it the one around the mesh's points is
-    taken, which ends at the forehead's lower part and is grown to where S3FD's begin.
+    taken. It ends at the lower part of the forehead, so it is extended upwards to where the boxes of S3FD begin.
 
     Raises :class:`FaceError` (``no_face``) when nothing of the face is left.
     """

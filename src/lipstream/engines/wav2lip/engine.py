@@ -41,20 +41,20 @@ from lipstream.face.alignment import FaceAlignmentDetector
 from lipstream.face.mesh import Face
 
 CPU_BATCH = 8
-"""Windows per network call on the CPU when there is no hurry; more would be no faster. Fewer than that are taken one by
-one: every number has a plan of its own, which takes memory."""
+"""Windows per network call on the CPU where nobody waits for single frames; more would not be faster. Smaller batches
+are computed one by one, because every batch size needs a plan of its own, which takes memory."""
 GPU_BATCH = 128
 """Most windows per network call on a GPU."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How one avatar is to be prepared; the documented request fields."""
+    """How to prepare one avatar; these are documented request fields."""
 
     pads: Pads = DEFAULT_PADS
     """Pixels added to the face box: top, bottom, left, right."""
     img_size: int | None = None
-    """What the user believes the checkpoint's picture size to be; None believes nothing."""
+    """The picture size that the user expects of the checkpoint, pixels; None if there is no expectation."""
     segmentation: bool = True
     """Use the face parser, if there is one."""
     super_resolution: bool = True
@@ -63,7 +63,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Enhancements:
-    """Further models; each works without the others."""
+    """Optional models; each works without the others."""
 
     parser: FaceParser | None = None
     """Keeps what is not skin, lips or mouth out of the replaced part."""
@@ -133,11 +133,11 @@ class Wav2LipEngine:
 
     @property
     def device(self) -> Device:
-        """Where it really runs."""
+        """Where it actually runs, which may differ from what was asked for."""
         return self._network.device
 
     def check_size(self, img_size: int | None) -> None:
-        """See that the checkpoint has the picture size a user believes it to have; None believes nothing.
+        """Check that the checkpoint has the picture size that the user expects; None passes always.
 
         Raises :class:`RequestError` (``bad_field``).
         """
@@ -149,8 +149,8 @@ class Wav2LipEngine:
             )
 
     def prepare(self, avatar: Avatar, options: Options = DEFAULT_OPTIONS) -> Wav2LipActor:
-        """Encode the avatar's face, and parse it if there is a parser. Of a clip, its best frame; the others when they
-        are first spoken in.
+        """Encode the avatar's face, and parse it if there is a parser. For a clip, this is done with its best frame;
+        the other frames follow when they are first needed for speech.
 
         Raises what :meth:`check_size` raises, and :class:`FaceError` (``no_face``) when the pads leave nothing of the
         face.
@@ -161,7 +161,7 @@ class Wav2LipEngine:
         encoder = self._network.encoder()
 
         def make(picture: NDArray[np.uint8], face: Face) -> Scene:
-            # A detector would take minutes for a clip: its box is carried along with the mesh.
+            # For all frames of a clip, a detector would take minutes. So its box is moved along with the mesh.
             carried = detected and carry(detected, avatar.face, face)
             box = face_box(face, picture.shape, options.pads, carried)
             shares = encoder(network_face(picture, box, self._network.side))
@@ -212,7 +212,7 @@ class Wav2LipActor:
 
     @property
     def nbytes(self) -> int:
-        """Picture, encoded face and mask, bytes; of a clip, what all of its frames may come to take."""
+        """Memory of picture, encoded face and mask, bytes; for a clip, the most that all of its frames may take."""
         footage = self.avatar.footage
         size = self.avatar.picture.nbytes + self._scene.nbytes
         return size + (footage.nbytes + min(SCENES_BYTES, len(footage.clip) * self._scene.nbytes) if footage else 0)
@@ -224,15 +224,16 @@ class Wav2LipActor:
         *,
         batch: int = 1,
     ) -> Wav2LipPerformance:
-        """Begin an utterance. ``life`` is not asked.
+        """Begin an utterance. ``life`` is not used.
 
-        ``batch`` is how many frames the caller is ready to wait for: 1 gives each as soon as its audio is there,
-        more are computed together in less time. On the CPU that is 1 or :data:`CPU_BATCH`, what is nearest below.
-        Whoever takes single frames of a clip cannot wait in the middle either, so its frames are prepared here.
+        ``batch`` is how many frames may be held back: with 1, each frame is given as soon as its audio is there; more
+        are computed together in less time. On the CPU it is rounded down to :data:`CPU_BATCH` or 1. A caller that takes
+        single frames of a clip cannot wait in the middle either, so in that case the frames of the clip are prepared
+        here.
         """
         if self._network.device == "cpu":
             batch = CPU_BATCH if batch >= CPU_BATCH else 1
-        # The original never holds the photo's mouth, so neither does its parity mode.
+        # The original never shows the photo's own mouth, so neither does the mode that reproduces it.
         gated = self._blend == "lower"
         return Wav2LipPerformance(
             self._network, self._scenes(fps, batch), fps, gated=gated, batch=max(1, min(batch, GPU_BATCH))
@@ -254,7 +255,7 @@ class Wav2LipActor:
 
 
 def network_face(picture: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
-    """The network's view of a face, (6, side, side) BGR in [0, 1]: lower half black, then all of it."""
+    """The network's view of a face, (6, side, side) BGR in [0, 1]: with its lower half black, then whole."""
     face = cv2.resize(box.cut(picture), (side, side)).astype(np.float32) / np.float32(255.0)
     masked = face.copy()
     masked[side // 2 :] = 0.0

@@ -1,6 +1,6 @@
-"""From a checkpoint's tensors to ONNX graphs that do as little as possible per frame.
+"""From a checkpoint's tensors to ONNX graphs that do as little work per frame as possible.
 
-Three things are done to the published network, all exact up to rounding:
+The published network is transformed in three ways, all exact up to rounding:
 
 * Batch normalisation is folded into the convolution before it, and a residual layer ``conv(x) + x`` becomes one
   convolution whose centre tap has the identity added.

@@ -1,4 +1,4 @@
-"""Checkpoints in the form that runs: imported once, kept in the cache under the hash of the file they came from."""
+"""Imported checkpoints: converted once and kept in the cache under the hash of the file they came from."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lipstream.models.convert import convert
 from lipstream.models.digest import file_sha256
 
 FORMAT = 1
-"""Raised when what an import writes changes, so that older ones are made again."""
+"""Incremented when the content of imports changes, so that older ones are made again."""
 
 FIRST_MOUTH_ROW = 48
-"""First row (of 96) that the mouth-side decoder computes: where the part begins that the network does not see.
-The tip of the nose, above which nothing is blended in, lies at about row 52 of the face box."""
+"""First row (of 96) that the mouth-side decoder computes; from there on, the face is hidden from the network. The tip
+of the nose, above which nothing is blended in, lies at about row 52 of the face box."""
 
 _DESCRIPTION = "import.json"
 _NAMES, _SUFFIXES = ("wav2lip_gan", "wav2lip"), (".pth", ".pt", ".onnx")
@@ -42,7 +42,7 @@ class Description:
     shares: int
     """Number of face shares."""
     batched_shares: bool
-    """Whether the decoder wants the shares once per frame (other people's exports) or once per call."""
+    """Whether the decoder wants the shares once per frame (exports by others) instead of once per call."""
     first_mouth_row: int | None
     """First row of the mouth-side decoder; None = there is no such decoder, use the whole one."""
     mouth_share_rows: tuple[int, ...]
@@ -89,10 +89,11 @@ def open_import(folder: Path) -> ImportedModel | None:
 
 
 def import_checkpoint(checkpoint: Path, cache: Path, on_progress: Step = no_report) -> ImportedModel:
-    """The checkpoint's import, made now if it is not cached. Takes some ten seconds and the extra ``torch`` once.
+    """The checkpoint's import, made now if it is not cached. Making it takes about ten seconds and needs the extra
+    ``torch``.
 
-    ``.onnx`` files are cut in two, everything else is read by PyTorch. Raises :class:`ModelError`:
-    ``model_missing`` (no such file, or the extra is not installed), ``model_damaged`` (not Wav2Lip).
+    ``.onnx`` files are cut in two, everything else is read by PyTorch. Raises :class:`ModelError`: ``model_missing``
+    (no such file, or the extra is not installed), ``model_damaged`` (not Wav2Lip).
     """
     sha256 = _sha256(checkpoint)
     folder = _folder(sha256, cache)
@@ -113,7 +114,7 @@ def import_checkpoint(checkpoint: Path, cache: Path, on_progress: Step = no_repo
         try:
             partial.replace(folder)
         except OSError:
-            # Another process was faster; its import is as good.
+            # Another process was faster; its import is just as good.
             if open_import(folder) is None:
                 raise
     imported = open_import(folder)
@@ -129,7 +130,7 @@ def write_import(weights: Weights, folder: Path, *, source: str, sha256: str, on
     export_decoder(weights, width, folder / "decoder.onnx")
     export_decoder(weights, width, folder / "mouth.onnx", FIRST_MOUTH_ROW)
     _convert_all(folder, on_progress)
-    # Only graphics cards run the graphs themselves, and they run the whole decoder.
+    # The ONNX graphs are only needed on graphics cards, which run the whole decoder.
     (folder / "mouth.onnx").unlink()
     rows = share_rows(model, FIRST_MOUTH_ROW)
     _describe(folder, Description(source, sha256, SIDE, len(model.features), False, FIRST_MOUTH_ROW, rows))

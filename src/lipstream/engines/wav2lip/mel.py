@@ -1,8 +1,8 @@
-"""Speech as the network hears it: mel windows of 200 ms, one per video frame, made while the audio arrives.
+"""Speech as the network hears it: mel windows of 200 ms, one per video frame, computed while the audio arrives.
 
 The features are those Wav2Lip was trained on: 16 kHz, pre-emphasis 0.97, a centred short-time Fourier transform
-(periodic Hann window of 800 samples every 200, zeros beyond both ends), 80 Slaney-normalised mel bands from 55 to
-7600 Hz, decibels less a reference level of 20, mapped linearly from [-100, 0] dB to [-4, 4] and clipped.
+(periodic Hann window of 800 samples every 200, zeros beyond both ends), 80 Slaney-normalised mel bands from 55 to 7600
+Hz, decibels less a reference level of 20, mapped linearly from [-100, 0] dB to [-4, 4] and clipped.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ MAX_VALUE = 4.0
 WINDOW_OFFSET = Fraction(0)
 """Where a frame's window begins, in seconds after the frame.
 
-The original's inference uses 0. Its training used one frame earlier, -1/25: a frame's window began with
-the frame before it. So the published inference shows every mouth 40 ms of audio ahead of what the network learned.
+The original's inference uses 0. In its training, the window began one frame earlier, at -1/25. So compared with what
+the network learned, the published inference feeds it audio that is 40 ms ahead.
 """
 
 LOOKAHEAD = WINDOW_OFFSET + Fraction((WINDOW_COLUMNS - 1) * HOP_LENGTH + N_FFT // 2, SPEECH_RATE)
@@ -40,10 +40,10 @@ LOOKAHEAD = WINDOW_OFFSET + Fraction((WINDOW_COLUMNS - 1) * HOP_LENGTH + N_FFT /
 
 
 class MelStream:
-    """Mel columns of a recording that arrives in pieces; the same columns, bit for bit, however it is cut.
+    """Mel columns of a recording that arrives in pieces. They are the same bit for bit, however the audio is cut.
 
-    Column ``m`` is centred on sample ``m * HOP_LENGTH`` of the recording. Every column is computed alone from
-    the same 800 samples, so nothing depends on where the pieces begin.
+    Column ``m`` is centred on sample ``m * HOP_LENGTH`` of the recording. Every column is computed alone from the same
+    800 samples, so nothing depends on where the pieces begin.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class MelStream:
         yield from self._take(emphasised)
 
     def silence(self) -> Iterator[NDArray[np.float32]]:
-        """After the end: go on for ever with nothing to hear, as the zeros around a centred transform are."""
+        """After the end: endless columns of silence, like the zeros around a centred transform."""
         while True:
             yield from self._take(np.zeros(HOP_LENGTH))
 

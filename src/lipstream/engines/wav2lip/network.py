@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 Device = Literal["cpu", "cuda"]
 Shares = Mapping[str, NDArray[np.float32]]
-"""What the face encoder made of one portrait."""
+"""What the face encoder computed for one portrait, by name."""
 
 # MNN's enumeration Interpreter::HintMode, which its Python package does not name, and a level of it.
 _WINOGRAD_MEMORY_LEVEL = 3
@@ -52,7 +52,7 @@ class OnnxNetwork:
 
     @property
     def providers(self) -> list[str]:
-        """The providers that really run it; ONNX Runtime leaves out silently what does not start."""
+        """The providers that actually run it; ONNX Runtime silently leaves out those that do not start."""
         return list(self._session.get_providers())
 
     def __call__(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
@@ -83,8 +83,8 @@ class GeneratorNetwork:
     ) -> None:
         """Load the decoder: with ``mouth_only`` the one for the lower rows, where there is one.
 
-        ``precise=False`` lets the CPU round more and compute batches a quarter faster, see :class:`TiledNetwork`.
-        ``device="cuda"`` falls back to the CPU when ONNX Runtime has no GPU here, and logs why.
+        ``precise=False`` lets the CPU compute batches a quarter faster with larger rounding errors, see
+        :class:`TiledNetwork`. ``device="cuda"`` falls back to the CPU if ONNX Runtime finds no GPU, and logs why.
         """
         self._model = model
         self._threads = threads
@@ -106,7 +106,7 @@ class GeneratorNetwork:
         return self._model.description.side
 
     def encoder(self) -> FaceEncoder:
-        """The face encoder. It goes, with its 140 MB, when nobody holds it any more: stills need it for a moment."""
+        """The face encoder. Its 140 MB are freed once nobody holds it any more; stills need it only for a moment."""
         with self._encoder_lock:
             encoder = self._encoder() if self._encoder else None
             if encoder is None:
@@ -125,8 +125,8 @@ class GeneratorNetwork:
     ) -> NDArray[np.float32]:
         """Pictures for mel windows (n, 80, 16): (n, side - first_row, side, 3) BGR in [0, 1].
 
-        ``shares`` is one face, or one for each window. The decoder always sees ``batch`` windows at a time, the last
-        ones padded: another number would need another plan, and could round differently.
+        ``shares`` is one face, or one for each window. The decoder always gets ``batch`` windows at a time, padded at
+        the end: another number would need another plan and could round differently.
         """
         faces = [shares] * len(windows) if isinstance(shares, Mapping) else shares
         starts = range(0, len(windows), batch)
@@ -162,10 +162,10 @@ class GeneratorNetwork:
 class TiledNetwork(Network):
     """MNN with a choice of Winograd tiles, and a plan of its own for every batch size.
 
-    MNN's default is the largest tiles the processor can do. On AVX-512 those make batches a quarter faster and take
-    200 MB more, but turn rounding into errors of 3e-3, nearly a grey level, and of several levels where a network's
-    values vary more; small tiles keep them below 2e-5. Plans for several shapes share the file's weights, and live
-    and one-shot work may alternate without planning again.
+    By default MNN uses the largest tiles that the processor supports. On AVX-512 they make batches a quarter faster and
+    take 200 MB more, but their rounding errors reach 3e-3, nearly a grey level, and several levels if the values of a
+    network vary more. Small tiles keep the errors below 2e-5. Plans for several shapes share the weights of the file,
+    so live and one-shot work can alternate without planning again.
     """
 
     def __init__(self, path: Path, threads: int, *, tiles: int, batch_tiles: int) -> None:

@@ -1,4 +1,4 @@
-"""Speech to patches: windows wait for a batch, the network draws them, the scene's compositor puts them in place."""
+"""From speech to patches: windows are collected into batches, drawn by the network and blended by the compositor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Utterance:
     windows: WindowStream
     """Its audio for the network."""
     gate: SpeechGate | None
-    """Its audio for the cross-fade; None = the network's mouth always."""
+    """Its audio for the cross-fade with silence; None = always the network's mouth."""
     waiting: list[tuple[NDArray[np.float32], float]] = field(default_factory=list)
     """Windows not drawn yet, with the weights of their frames."""
     frames: int = 0
@@ -57,7 +57,7 @@ class Wav2LipPerformance:
         return _Utterance(WindowStream(self._fps), SpeechGate(self._fps, weight) if self._gated else None)
 
     def meet(self, speech: NDArray[np.float32]) -> None:
-        """Wav2Lip hears all voices alike."""
+        """Does nothing: Wav2Lip treats all voices alike."""
 
     def push(self, speech: NDArray[np.float32]) -> Iterator[Patch]:
         """See :class:`lipstream.engines.base.Performance`."""
@@ -89,7 +89,7 @@ class Wav2LipPerformance:
     def _draw(
         self, utterance: _Utterance, windows: Iterator[NDArray[np.float32]], total: int | None = None
     ) -> Iterator[Patch]:
-        """Frames for these windows, by the batch; with ``total``, those of an unfilled batch too."""
+        """Frames for these windows, batch by batch; with ``total``, also those of an incomplete batch."""
         for window in windows:
             utterance.frames += 1
             weight = 1.0

@@ -1,4 +1,4 @@
-"""What the network is asked to speak in: one picture, or the frames of a clip."""
+"""The pictures in which the network draws speech: one portrait, or the frames of a clip."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lipstream.engines.wav2lip.network import Shares
 from lipstream.face.mesh import Face
 
 SCENES_BYTES = 160 * 2**20
-"""Prepared frames of one clip that are kept: some ninety of a face 90 pixels wide. Others are prepared again each time
-they are played, which takes as long as drawing them."""
+"""Memory for the prepared frames of one clip, bytes: enough for about ninety frames of a face 90 pixels wide. Others
+are prepared again each time they are played, which takes as long as drawing them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Scenes(Protocol):
     """The scenes of one performance, one after another. Not thread-safe."""
 
     def advance(self) -> int:
-        """The place of the next frame."""
+        """The position of the next frame."""
         ...
 
     def at(self, place: int) -> Scene | None:
@@ -56,7 +56,7 @@ class Scenes(Protocol):
         ...
 
     def framed(self, patch: Patch, place: int) -> Patch:
-        """The frame with what a compositor made of it."""
+        """The frame with the patch of a compositor."""
         ...
 
 
@@ -84,7 +84,7 @@ class OneScene:
 
 
 class ClipScenes:
-    """The frames of a clip, prepared when they are first spoken in."""
+    """The frames of a clip, each prepared when it is first needed for speech."""
 
     def __init__(self, reel: Reel, cache: SceneCache, make: MakeScene) -> None:
         self._reel = reel
@@ -111,7 +111,7 @@ class ClipScenes:
         return replace(patch, background=self._reel.planes(place))
 
     def fill(self) -> None:
-        """Prepare from the beginning as many as are kept: for whoever cannot wait in the middle."""
+        """Prepare as many frames from the beginning as are kept, for callers that cannot wait in the middle."""
         prepared = 0
         for place in range(len(self._reel.footage.clip)):
             scene = self.at(place)
@@ -121,5 +121,5 @@ class ClipScenes:
 
 
 def compact(scene: Scene) -> Scene:
-    """A scene in less memory: shares in half precision change a picture by a quarter of a grey level at most."""
+    """The scene in less memory, with shares in half precision; pictures change by at most a quarter of a grey level."""
     return replace(scene, shares={name: share.astype(np.float16) for name, share in scene.shares.items()})

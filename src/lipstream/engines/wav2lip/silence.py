@@ -1,8 +1,8 @@
 """How much of the network's mouth each frame shows: all of it in speech, none in silence, a short fade between.
 
-The network was never shown silence and babbles on it, so there the photo's own mouth is held. A fade begins
-before the first sound, which needs less audio in advance than the network itself does; pauses shorter than
-:data:`HOLD` are not pauses; and an utterance ends on the photo's own mouth.
+The network was never trained on silence and babbles on it, so there the photo's own mouth is shown. A fade begins
+before the first sound (this needs less audio in advance than the network itself does), pauses shorter than :data:`HOLD`
+are ignored, and an utterance ends with the photo's own mouth.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FLOOR_DB = -50.0
 RANGE_DB = 40.0
 """Nothing this much quieter than the loudest moment so far is speech."""
 ANTICIPATION = Fraction(12, 100)
-"""How long before a sound the mouth begins to speak, seconds."""
+"""How long before a sound the fade to the network's mouth begins, seconds."""
 HOLD = Fraction(20, 100)
-"""How long after a sound it stops, seconds."""
+"""How long after a sound the fade back begins, seconds."""
 FADE = Fraction(12, 100)
 """How long the cross-fade takes, seconds."""
 
@@ -63,8 +63,8 @@ class SpeechGate:
     def next_weight(self, frames_left: int | None = None) -> float:
         """The weight of the next frame, 0 to 1.
 
-        Audio until :data:`ANTICIPATION` after the frame's time must have been pushed, unless it is over; then
-        ``frames_left`` says how many frames follow this one.
+        Unless the audio is over, everything up to :data:`ANTICIPATION` after the frame's time must have been pushed. If
+        it is over, ``frames_left`` says how many frames follow this one.
         """
         time = self._frame / self._fps
         self._frame += 1

@@ -1,7 +1,7 @@
-"""Other people's ONNX exports of Wav2Lip, cut in two where the face alone ends and the audio comes in.
+"""ONNX exports of Wav2Lip by others, cut in two where the audio joins the face.
 
-Any square picture size works: the graph says which. Nothing in it is rewritten, so it runs as it was exported,
-except that the part that depends only on the face is moved to a graph of its own.
+Any square picture size works; the graph says which. No operator is changed; the part that depends only on the face is
+moved to a graph of its own.
 """
 
 from __future__ import annotations

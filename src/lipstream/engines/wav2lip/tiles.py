@@ -1,8 +1,8 @@
-"""Large Winograd tiles where they are exact enough, which depends on the weights and on the processor.
+"""Chooses large Winograd tiles where they are exact enough, which depends on the weights and on the processor.
 
-They compute batches a quarter faster. Their rounding is below a grey level with well-behaved weights and several
-levels with others. So it is measured, once for every import on every kind of processor, and remembered beside the
-import: the decoder's batches against its single pictures, which always take small tiles.
+Large tiles compute batches a quarter faster. Their rounding errors are below a grey level with well-behaved weights,
+and several levels with others. So they are measured once for every import and kind of processor, by comparing the
+decoder's batches with its single pictures, which always use small tiles. The result is stored with the import.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lipstream.engines.wav2lip.network import Device, GeneratorNetwork
 logger = logging.getLogger(__name__)
 
 MAX_ERROR = 0.75 / 255
-"""Largest difference that is accepted in the trial; the promise for all pictures is one grey level."""
+"""Largest difference accepted in the trial, for a promise of one grey level in all pictures."""
 _FACES, _WINDOWS, _BATCH = 3, 8, 8
 
 
@@ -35,7 +35,7 @@ def open_network(
     threads: int = 2,
     precise: bool | None = None,
 ) -> GeneratorNetwork:
-    """The generator, see :class:`GeneratorNetwork`; ``precise`` None lets the trial decide, which takes a second."""
+    """The generator, see :class:`GeneratorNetwork`; with ``precise`` None the trial decides, which takes a second."""
     if precise is None and device == "cpu":
         record = model.folder / f"tiles-{'mouth' if mouth_only else 'whole'}-{_processor()}.json"
         error = _read(record)
@@ -51,7 +51,8 @@ def open_network(
 
 
 def tile_error(network: GeneratorNetwork) -> float:
-    """The largest difference between pictures made in batches and alone; 1 is the difference of black and white."""
+    """The largest difference between pictures computed in batches and singly; 1 is the difference of black and
+    white."""
     random = np.random.default_rng(0)
     worst = 0.0
     for _ in range(_FACES):
