@@ -170,7 +170,7 @@ def _save(mp4: bytes, output: Path) -> None:
 
 
 class _FrameBar:
-    """How far the frames are; nothing before the first one, so that errors do not follow an empty bar."""
+    """Progress in frames. It is shown from the first frame on, so that an error does not follow an empty bar."""
 
     def __init__(self, name: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))

@@ -30,9 +30,9 @@ from lipstream.errors import LipstreamError
 from lipstream.media.opus import packet_duration
 
 SEND_AHEAD_MS = 30_000.0
-"""Speech that may wait in the server: an interrupt never queues behind more than this."""
+"""How much speech may wait in the server, milliseconds; an interrupt never queues behind more than this."""
 KEPT_MEDIA = 600
-"""Media messages that wait for whoever iterates; the oldest are forgotten."""
+"""How many media messages are kept until the program reads them; older ones are dropped."""
 
 _SAMPLES: dict[str, np.dtype[Any]] = {"pcm_s16le": np.dtype(np.int16), "pcm_f32le": np.dtype(np.float32)}
 
@@ -42,9 +42,9 @@ class Media:
     """A piece of the stream: for ``fmp4`` the init segment first, then fragments; for ``mjpeg`` one frame each."""
 
     data: bytes
-    """As it came."""
+    """The message, unchanged."""
     number: int
-    """0 for the first message with media; a gap in the numbers is what was forgotten here."""
+    """0 for the first media message; gaps in the numbers are messages that were dropped here."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,13 @@ class Event:
 
 
 class StreamSession:
-    """A session that is ready. Made by :func:`connect`; iterate it to receive, in one task at a time."""
+    """A session that is ready, made by :func:`connect`. Iterate over it to receive, in one task at a time."""
 
     def __init__(
         self, websocket: ClientConnection, ready: Event, samples: np.dtype[Any] | None, per_second: int
     ) -> None:
-        """Use :func:`connect`. ``samples`` is None for Opus, which is not cut; ``per_second`` counts all channels'."""
+        """Use :func:`connect`. ``samples`` is None for Opus, which must not be cut; ``per_second`` counts the samples
+        of all channels."""
         self.ready = ready
         """``session.ready``: codec, size, rates, latencies."""
         self._websocket = websocket
@@ -82,15 +83,16 @@ class StreamSession:
         self._news = asyncio.Condition()
 
     def allow_ahead(self, milliseconds: float) -> None:
-        """Let the server hold more speech than usual. An interrupt has to be read after all of it."""
+        """Let the server hold more speech than usual. It reads an interrupt only after all of it."""
         self._limit = milliseconds
 
     async def send(self, pcm: bytes | NDArray[np.int16] | NDArray[np.float32]) -> None:
-        """More speech of the current utterance, in the encoding of the session; the first piece begins one.
+        """Send more speech of the current utterance, in the encoding of the session. The first piece begins an
+        utterance.
 
-        Of Opus, one packet at a time. Waits while the server holds plenty. Raises :class:`LipstreamError` when the
-        session is over, and for what is not Opus (``not_opus``); :class:`ValueError` for an array of other samples than
-        the session's, which would be noise.
+        With Opus, send one packet at a time. Waits while the server holds enough speech. Raises :class:`LipstreamError`
+        if the session is over, or (``not_opus``) if the data is not Opus, and :class:`ValueError` if the array has
+        another sample type than the session, which would sound like noise.
         """
         data = pcm if isinstance(pcm, bytes) else self._as_bytes(pcm)
         if self._bytes_per_second is None:
@@ -116,15 +118,16 @@ class StreamSession:
         await self._put(data)
 
     async def end(self) -> None:
-        """The utterance is over; what is sent next begins another. Raises as :meth:`send` does."""
+        """End the utterance; speech sent later begins another one. Raises as :meth:`send` does."""
         await self._put('{"type": "audio.end"}')
 
     async def interrupt(self) -> None:
-        """Be silent now: the server forgets all speech it holds, and tells how much was played. Raises as ``send``."""
+        """Be silent now: the server discards all speech that it holds and reports how much was played. Raises as
+        :meth:`send` does."""
         await self._put('{"type": "interrupt"}')
 
     async def close(self) -> None:
-        """End the session. Iteration ends after what has arrived already."""
+        """End the session. Iteration ends after everything that has already arrived."""
         try:
             await self._put('{"type": "session.stop"}')
         except LipstreamError:
@@ -156,7 +159,7 @@ class StreamSession:
             raise self._error or _lost() from None
 
     async def receive(self) -> None:
-        """Take in what the server sends until the end. :func:`connect` runs this."""
+        """Receive what the server sends, until the end. :func:`connect` runs this."""
         try:
             async for message in self._websocket:
                 async with self._news:
@@ -210,13 +213,13 @@ async def connect(
     width: int | None = None,
     face_index: int | None = None,
 ) -> AsyncIterator[StreamSession]:
-    """Open a session with an uploaded ``avatar`` or with an ``image`` file's bytes; it is closed with the block.
+    """Open a session with the id of an uploaded ``avatar`` or the bytes of an ``image`` file; it closes with the block.
 
-    ``face_index`` is which face speaks, counted from 0 from left to right; None = the largest or the avatar's. The
-    others are the fields of ``session.start``.
+    ``face_index`` chooses the face that speaks, counted from 0 from left to right; None = the avatar's own, or the
+    largest. The other arguments are the fields of ``session.start``.
 
-    Raises :class:`LipstreamError` with the server's code, or ``connection_lost``, or ``not_a_stream`` when ``url`` is
-    not that of a stream; and :class:`OSError` when nobody listens there.
+    Raises :class:`LipstreamError` with the server's code, with ``connection_lost``, or with ``not_a_stream`` if ``url``
+    is not that of a stream; and :class:`OSError` if nobody listens there.
     """
     start: dict[str, Any] = {
         "type": "session.start",
@@ -246,7 +249,7 @@ async def connect(
 
 async def _open(url: str) -> ClientConnection:
     try:
-        # Compression makes no media smaller; an init segment or a key frame may be large.
+        # Compression does not make media smaller. An init segment or a key frame may be large.
         return await open_websocket(url, max_size=None, compression=None)
     except (InvalidHandshake, InvalidURI) as error:
         raise _no_stream(url, str(error)) from error

@@ -9,11 +9,11 @@
     ├── ModelError        a model file is missing, damaged or cannot be fetched
     ├── EngineError       the engine asked for cannot run here
     ├── SessionError      a live session cannot begin or go on
-    ├── BusyError         all workers are taken and the queue is full; worth trying again
-    └── CancelledError    the caller left; nobody is waiting for the result
+    ├── BusyError         no room for more work right now; worth trying again
+    └── CancelledError    the caller has left; nobody is waiting for the result
 
-Each carries a stable ``code`` that programs can match and a ``message`` for people: what is wrong and what to do.
-The codes are listed in ``docs/protocol.md``.
+Each carries a stable ``code`` that programs can match and a ``message`` for people: what is wrong and what to do. The
+codes are listed in ``docs/protocol.md``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class LipstreamError(Exception):
         self.message = message
 
     def fresh(self) -> LipstreamError:
-        """The same once more, for whoever keeps an error and raises it often: one that is raised again keeps the frames
-        of every time, with all that was in them."""
+        """A copy, for code that keeps an error and raises it several times: raising the same object again keeps the
+        frames of every earlier time, with everything they hold."""
         copy = type(self).__new__(type(self), *self.args)
         copy.__dict__.update(self.__dict__)
         return copy

@@ -1,4 +1,4 @@
-"""``lipstream models``: what is there, fetching what is not, importing checkpoints."""
+"""``lipstream models``: list models, fetch missing ones, import checkpoints."""
 
 from __future__ import annotations
 

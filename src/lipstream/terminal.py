@@ -19,7 +19,8 @@ NOT_AVAILABLE = 4
 
 
 def read_settings() -> Settings:
-    """The settings. One that makes no sense is wrong usage (:class:`typer.BadParameter`) and is named as it is set."""
+    """The settings. An invalid one is reported as wrong usage (:class:`typer.BadParameter`), by the name the user
+    set."""
     try:
         return Settings()
     except ValidationError as error:

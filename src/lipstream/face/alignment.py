@@ -19,8 +19,8 @@ from lipstream.models.checkpoints import find_s3fd
 from lipstream.models.pytorch import read_weights
 
 MAX_PIXELS = 1_310_720
-"""Larger pictures are shrunk to this (1280 × 1024) before S3FD sees them. It takes about a kilobyte and
-ten microseconds of two cores per pixel."""
+"""Larger pictures are reduced to this many pixels (1280 × 1024) before S3FD sees them. Per pixel it takes about a
+kilobyte of memory and ten microseconds on two cores."""
 
 CoarseBox = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, as the original cuts them off."""
@@ -37,7 +37,7 @@ class FaceAlignmentDetector:
         """
         sfd = _import_library()
         if weights is not None:
-            # The library would list every tensor of a wrong file.
+            # Checked here because the library's own message would list every tensor of a wrong file.
             expected = {name: tuple(tensor.shape) for name, tensor in sfd.net_s3fd.s3fd().state_dict().items()}
             read_weights(weights, expected, "an S3FD detector")
         try:
@@ -64,9 +64,9 @@ class FaceAlignmentDetector:
         return cls(find_s3fd(checkpoints), device=device)
 
     def boxes(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Faces in a (h, w, 3) BGR picture: (n, 5) left, top, right, bottom in pixels and score, the surest first.
+        """Faces in a (h, w, 3) BGR picture: (n, 5) left, top, right, bottom in pixels and score, best score first.
 
-        Scores are above 0.5, overlaps are resolved; both by the library.
+        The library only returns scores above 0.5 and has resolved overlaps.
         """
         height, width = picture.shape[:2]
         scale = min(1.0, (self._max_pixels / (height * width)) ** 0.5)
@@ -74,8 +74,8 @@ class FaceAlignmentDetector:
         if scale < 1.0:
             seen = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         with self._lock:
-            # The library expects RGB and reverses it for the network. The original reverses its BGR and does not
-            # reverse it again, so its network sees RGB: given BGR, the library's sees the same.
+            # The library expects RGB and reverses it for the network. The original reverses its BGR only once, so its
+            # network sees RGB. Given BGR, the library's network sees RGB as well.
             found = self._detector.detect_from_image(seen)
         if len(found) == 0:
             return np.zeros((0, 5), np.float32)
@@ -84,10 +84,10 @@ class FaceAlignmentDetector:
         return boxes
 
     def box(self, picture: NDArray[np.uint8], near: tuple[float, float, float, float]) -> CoarseBox:
-        """The box that the original would use, before its pads: of the surest face that overlaps ``near``.
+        """The box that the original would use, before pads: of the face with the best score that overlaps ``near``.
 
-        ``near`` is (left, top, right, bottom) of the face to animate; in pictures of one face this is the original's
-        choice, which is the surest face. Raises :class:`FaceError` (``no_face``).
+        ``near`` is (left, top, right, bottom) of the face to animate, pixels. In pictures of one face, this is the same
+        choice as the original's, which takes the best score. Raises :class:`FaceError` (``no_face``).
         """
         for left, top, right, bottom, _ in self.boxes(picture):
             if left < near[2] and right > near[0] and top < near[3] and bottom > near[1]:

@@ -23,11 +23,11 @@ _DETECTOR_SCORE = 0.5
 _MESH_SCORE = 0.9
 # IOD, up to this yaw in degrees and beyond: see docs/face.md.
 _MAX_RESIDUAL, _MAX_RESIDUAL_TURNED, _TURNED = 0.12, 0.16, 35.0
-_TURN_MARGIN = 1.15  # the detector wants to see some more around the face than the mesh
+_TURN_MARGIN = 1.15  # the detector needs a little more around the face than the mesh
 _SMALLEST_IN_WINDOW = 14  # px: the full-range network still sees faces of this width
-_WINDOW_OVERLAP = 64  # px: larger faces were found one level up, where they are half as large
+_WINDOW_OVERLAP = 64  # px: larger faces are found one level coarser, where they are half as large
 _REGION_MARGIN = 1.5  # over the detector's box, as the mesh network was trained
-_FAR = 0.04  # of its region; a face that moved further is looked at again, centred
+_FAR = 0.04  # of its region; if a face moved further than this, it is measured again, centred
 _SAME_FACE = 0.4  # intersection over union of two meshes
 
 
@@ -83,9 +83,9 @@ class FaceFinder:
         return self._mesh.refine(onto, replace(face, landmarks=face.landmarks * factor))
 
     def everyone(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """All faces at least :data:`SMALLEST_FACE` wide, smaller ones that happen to be seen, from left to right.
+        """All faces at least :data:`SMALLEST_FACE` wide, and smaller ones that happen to be found, from left to right.
 
-        Measured once each. Unlike :meth:`find` this looks at every size: it takes as long as if there were none.
+        Each is measured once. Unlike :meth:`find`, this searches every size, so it takes as long as if there were none.
         """
         candidates = merge([found for level in self._levels(picture) for found in level])
         return sorted(self._confirm(picture, candidates), key=lambda face: face.box[0] + face.box[2])
@@ -95,7 +95,8 @@ class FaceFinder:
         return self._mesh.refine(picture, face)
 
     def follow(self, picture: NDArray[np.uint8], face: Face) -> Face | None:
-        """The face near where ``face`` was in the picture before; None when there is none. A tenth of a search."""
+        """The face near the place of ``face``, which was found in the previous picture; None if there is none. Takes a
+        tenth of the time of a search."""
         region = region_of(face.landmarks)
         landmarks, score = self._mesh.locate(picture, region)
         there = region_of(landmarks)
@@ -147,7 +148,7 @@ class FaceFinder:
         return [Detection(d.score, d.box * np.tile(factor, 2), d.points * factor) for d in found]
 
     def _confirm(self, picture: NDArray[np.uint8], candidates: list[Detection]) -> list[Face]:
-        """Fit the mesh to each candidate and keep what it takes for a face."""
+        """Fit the mesh to each candidate, and keep those that are faces according to it."""
         faces: list[Face] = []
         for candidate in candidates:
             face = self._upright(picture, self._mesh.fit(picture, _region(candidate)))
@@ -156,9 +157,9 @@ class FaceFinder:
         return sorted(faces, key=lambda face: -face.scale)
 
     def _upright(self, picture: NDArray[np.uint8], face: Face) -> Face:
-        """Fit again where the mesh lies askew on the face: it fits itself to faces upside down, too.
+        """Fit again if the mesh lies askew on the face: it also fits itself to faces that are upside down.
 
-        The detector is more particular, so it is shown the face in four turns.
+        The detector is stricter, so it is shown the face in four rotations.
         """
         region = region_of(face.landmarks)
         best, best_turn, best_map = None, 0, np.eye(2, 3, dtype=np.float32)
@@ -195,7 +196,7 @@ def same_face(a: Face, b: Face) -> bool:
 
 
 def _starts(length: int, window: int) -> NDArray[np.intp]:
-    """Where windows begin so that they cover ``length`` evenly; a single one is centred and may reach outside."""
+    """Where windows begin so that they cover ``length`` evenly. A single one is centred and may extend beyond it."""
     if length <= window:
         return np.array([(length - window) // 2], np.intp)
     count = int(np.ceil((length - window) / (window - _WINDOW_OVERLAP))) + 1

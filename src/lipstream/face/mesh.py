@@ -24,8 +24,8 @@ _CROP = 16  # cells, side of what a head looks at
 _HEAD_UNITS = 64  # the heads count in quarters of a cell
 _MARGIN = 1.5  # region of interest over the box of its points, as the networks were trained
 
-# Views over which a precise fit is averaged: shift, size, turn and mirroring in a balanced two-level design of eight
-# runs, so that the network's first-order errors cancel.
+# Views over which a precise fit is averaged: shift, size, rotation and mirroring in a balanced two-level design of
+# eight runs, so that the first-order errors of the network cancel.
 _VIEWS = [(dx, dy, size, dx * dy, dx * size > 0) for dx, dy, size in product((-1, 1), repeat=3)]
 _VIEW_SHIFT = 0.05  # of the face's size
 _VIEW_SCALE = 0.05
@@ -33,8 +33,8 @@ _VIEW_ROLL = 0.05  # radians
 
 
 TOWARDS_FRONT = 1.17
-"""Real turn of a head over the turn of the mesh drawn on it: the network draws turned heads somewhat towards the front.
-Mean over synthetic turns of seven frontal portraits by up to 60° (``docs/face.md``)."""
+"""Real yaw of a head over the yaw of the mesh, because the network draws turned heads more frontal than they are. Mean
+over synthetic turns of seven frontal portraits by up to 60° (``docs/face.md``)."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Face:
     pose: Pose
     """Where the head looks and how large it is."""
     lip_jitter: float = 0.0
-    """RMS distance of the lips' points from their mean over the views that were averaged, IOD; 0 for a single view."""
+    """RMS distance of the points of the lips from their mean over several views, IOD; 0 if there was a single view."""
     jitter: float = 0.0
-    """The same of the upper face."""
+    """The same for the upper face."""
 
     @property
     def scale(self) -> float:
@@ -75,7 +75,8 @@ class Face:
     def yaw(self) -> float:
         """How far the head is turned, degrees, signed as in :class:`Pose`; up to 45° right within about 4°.
 
-        Corrected for what the network makes of turns: the number to decide by. :attr:`pose` fits the points as drawn.
+        Corrected for the network's error, so decisions should use this. :attr:`pose` fits the points as the network
+        drew them.
         """
         return TOWARDS_FRONT * seen_yaw(self.landmarks)
 
@@ -101,7 +102,7 @@ class Head:
     points: NDArray[np.intp]
     """(n,) mesh points it gives, in its order."""
     level: tuple[int, int]
-    """Mesh points that lie side by side in what it looks at."""
+    """Two mesh points that lie on a horizontal line in what it looks at."""
 
 
 class FaceMesh:
@@ -118,7 +119,7 @@ class FaceMesh:
     def fit(self, picture: NDArray[np.uint8], region: Region) -> Face:
         """The face in ``region`` of a (height, width, 3) BGR picture; check ``score``, there may be none.
 
-        The network runs twice: in the given region, then in the one that its own points make.
+        The network runs twice: in the given region, and then in the region that its own points define.
         """
         landmarks, _ = self.locate(picture, region)
         landmarks, score = self.locate(picture, region_of(landmarks))
@@ -144,7 +145,7 @@ class FaceMesh:
     ) -> tuple[NDArray[np.float32], float]:
         """One pass of the networks: landmarks (468, 3) in picture pixels and the score 0 to 1.
 
-        ``mirrored`` shows the face to the networks as in a mirror; the result is in the picture as it is.
+        ``mirrored`` shows the networks a mirror image; the result still refers to the picture as it is.
         """
         crop, to_picture = cut(picture, region, _INPUT)
         points, score = self._run(crop[:, ::-1] if mirrored else crop)
@@ -152,7 +153,7 @@ class FaceMesh:
             points = points[mirror_points()]
             points[:, 0] = _INPUT - points[:, 0]
         landmarks = np.empty_like(points)
-        # The network speaks of pixel corners, the picture of pixel centres.
+        # The network counts from pixel corners, the picture from pixel centres.
         landmarks[:, :2] = (points[:, :2] - 0.5) @ to_picture[:, :2].T + to_picture[:, 2]
         landmarks[:, 2] = points[:, 2] * (region.size / _INPUT)
         return landmarks, score
@@ -170,7 +171,7 @@ class FaceMesh:
 
 
 def _look_again(head: Head, features: NDArray[np.float32], mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What ``head`` makes of its points: (n, 2) in crop pixels, from the features and the trunk's points (468, 2)."""
+    """The points of ``head`` refined: (n, 2) in crop pixels, from the features and the trunk's points (468, 2)."""
     # A box around the points, level with them, as an affine map from its cells to those of the feature map.
     mesh = mesh * (_FEATURES / _INPUT)
     right, left = mesh[head.level[0]], mesh[head.level[1]]

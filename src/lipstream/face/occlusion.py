@@ -1,7 +1,8 @@
 """Whether something is in front of the mouth: a hand, a microphone, a mask, a cup.
 
-Two cheap signs, neither of which is enough alone. Networks guess lips that they do not see, and guess differently in
-each of the slightly different views that a face is measured in. And lips are redder than the skin around them.
+There are two cheap signs, neither of which is enough alone. Networks guess lips that they cannot see, and guess
+differently in each of the slightly different views in which a face is measured. And lips are redder than the skin
+around them.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from lipstream.face.mesh import Face
 from lipstream.face.topology import INNER_LIPS, OUTER_LIPS
 
 UNSTEADY = 0.9
-"""Jitter of the lips over that of the upper face above which lips that are no redder than skin are not the lips. Faces
-with nothing in front of them have .4 to .9, hardly any up to 1.3."""
+"""If the jitter of the lips over that of the upper face is above this, and the lips are no redder than skin, then
+something covers them. Faces with nothing in front of them have .4 to .9, and in rare cases up to 1.3."""
 PALE = 0.7
-"""Least redness of lips, see :func:`lip_redness`: .9 to 3.6 on photographs and paintings, .6 and less when covered."""
+"""Lips that are less red than this count as covered, see :func:`lip_redness`. Visible ones have .9 to 3.6 in
+photographs and paintings, covered ones .6 and less."""
 COLOURFUL = 6.0
-"""Least CIELAB chroma of a picture's skin for redness to say anything."""
+"""Least CIELAB chroma of the skin for redness to say anything."""
 VERY_UNSTEADY, VERY_UNSTEADY_IOD = 1.4, 0.0325
-"""With both this jitter relative to the upper face, and this much of it, colour is not asked."""
+"""If the jitter exceeds both of these (relative to the upper face, and in IOD), the mouth is covered whatever its
+colour."""
 MIN_SCALE = 24.0
-"""Smaller faces are unsteady anyway; pixels per IOD."""
+"""Smaller faces are not judged, because their meshes are unsteady anyway; pixels per IOD."""
 _PIXELS_PER_IOD = 64
 _RING_IOD = (0.03, 0.13)  # skin around the lips that they are compared with
 
@@ -31,8 +34,8 @@ _RING_IOD = (0.03, 0.13)  # skin around the lips that they are compared with
 def mouth_is_covered(picture: NDArray[np.uint8], face: Face) -> bool:
     """Whether something hides the mouth of a face that was measured precisely (:meth:`FaceMesh.refine`).
 
-    ``picture`` (height, width, 3) BGR. Beards and paint do not count. Thin things (a finger) and things beside the
-    mouth are missed, see ``docs/face.md``.
+    ``picture`` (height, width, 3) BGR. Beards and paint do not count as covers. Thin things (a finger) and things
+    beside the mouth are missed, see ``docs/face.md``.
     """
     if face.scale < MIN_SCALE or face.jitter == 0:
         return False

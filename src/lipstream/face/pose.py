@@ -64,7 +64,7 @@ class Pose:
 
 @lru_cache(maxsize=1)
 def canonical_face() -> NDArray[np.float32]:
-    """The (468, 3) canonical face, symmetric about x = 0. Read-only. Its making is told in ``docs/face.md``."""
+    """The (468, 3) canonical face, symmetric about x = 0. Read-only. ``docs/face.md`` says how it was made."""
     return _frozen(_read("points").astype(np.float32))
 
 
@@ -111,7 +111,8 @@ def similarity(
 def seen_yaw(landmarks: NDArray[np.floating]) -> float:
     """Yaw in degrees of a mesh (468, 3 or 2), from where its rigid points are in the picture alone.
 
-    The closest scaled orthographic view of the canonical face. Depth, which networks draw too shallow, has no say.
+    It is the yaw of the closest scaled orthographic view of the canonical face. Depth, which networks draw too shallow,
+    is not used.
     """
     canonical, seen = canonical_face()[RIGID].astype(np.float64), landmarks[RIGID, :2].astype(np.float64)
     axes = np.linalg.lstsq(canonical - canonical.mean(axis=0), seen - seen.mean(axis=0), rcond=None)[0].T
@@ -134,7 +135,7 @@ def angles(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
 def rotation_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
     """The (3, 3) rotation for angles in degrees; the inverse of :func:`angles` for yaw within ±90°."""
     y, p, r = np.radians([yaw, pitch, roll])
-    # A head that turns to the picture's right (x+) brings its right eye nearer: z falls where x falls.
+    # When a head turns to the picture's right (x+), its right eye comes nearer: z falls where x falls.
     turn = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
     nod = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
     tilt = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])

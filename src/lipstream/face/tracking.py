@@ -1,4 +1,5 @@
-"""One face through a video: followed from picture to picture, found again, its jitter smoothed, short gaps bridged."""
+"""Tracks one face through a video: follows it from picture to picture, finds it again, bridges short gaps and smooths
+jitter."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from lipstream.face.pose import RIGID, estimate_pose
 SMOOTHING = Fraction(1, 5)
 """Length of the window that landmarks are averaged over, seconds; centred, so that nothing lags behind."""
 BRIDGED = Fraction(2, 5)
-"""Gaps in which the face was not seen are filled up to this length, seconds."""
+"""Gaps in which the face was not seen are filled if they are no longer than this, seconds."""
 _SEARCH = Fraction(1, 5)  # seconds between two searches of the whole picture while there is no face
 _NEAR = 2.0  # IOD from where the face was last
-_FAITHFUL = 1  # second for which nobody further away is taken for it
-_JUMP = 0.6  # IOD from one picture to the next: further, it is another scene
+_FAITHFUL = 1  # second: after losing the face, no face further away than _NEAR is taken for it for this long
+_JUMP = 0.6  # IOD: if a face moves further from one picture to the next, it is another scene
 _BRIDGE_JUMP = 1.2  # IOD over a bridged gap
 
 
@@ -49,12 +50,12 @@ class FaceTracker:
         if last is None:
             return faces[0] if faces else None
         nearest = min(faces, key=lambda face: _distance(last, face), default=None)
-        # Hidden for a moment, it comes back where it was; another face there is another person.
+        # A face that is hidden for a moment comes back where it was; a face elsewhere is another person's.
         strange = nearest is not None and _distance(last, nearest) > _NEAR
         return None if strange and self._lost < _FAITHFUL * self._fps else nearest
 
     def finish(self) -> tuple[Face | None, ...]:
-        """The face of every picture, None where there was none for long."""
+        """The face of every picture; None where there was none for longer than a bridged gap."""
         bridged = bridge(self._seen, round(BRIDGED * self._fps))
         return smooth(bridged, round(SMOOTHING * self._fps) // 2)
 
@@ -78,7 +79,8 @@ def bridge(faces: Sequence[Face | None], longest: int) -> list[Face | None]:
 def smooth(faces: Sequence[Face | None], reach: int) -> tuple[Face | None, ...]:
     """Average every face with up to ``reach`` before and as many after it, the nearer ones counting more.
 
-    Never over a gap or a cut. Towards the ends of a scene the window gets shorter on both sides, so it stays centred.
+    The window never crosses a gap or a cut. Towards the ends of a scene it gets shorter on both sides, so that it stays
+    centred.
     """
     smoothed = list(faces)
     for start, stop in _scenes(faces):

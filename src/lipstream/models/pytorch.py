@@ -25,7 +25,8 @@ _NOT_WEIGHTS = "num_batches_tracked"  # a counter of batch normalisation's train
 
 
 def load_file(path: Path) -> Any:
-    """What is in a ``.pth``, TorchScript or ``.safetensors`` file, on the CPU: for the last two its tensors by name.
+    """The content of a ``.pth``, TorchScript or ``.safetensors`` file, on the CPU; of the last two, the tensors by
+    name.
 
     Raises :class:`ImportError` without PyTorch (or safetensors) and :class:`ModelError`: ``model_missing``,
     ``model_damaged`` (not a file of plain tensors).
@@ -38,7 +39,7 @@ def load_file(path: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            # PyTorch would rather have people use another format than TorchScript; the files exist.
+            # PyTorch warns that TorchScript is deprecated, but such files exist.
             warnings.simplefilter("ignore")
             if _is_torchscript(path):
                 return torch.jit.load(str(path), map_location="cpu").state_dict()

