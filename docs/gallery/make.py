@@ -41,11 +41,11 @@ REMARKS = "## What still looks wrong"
 """From this line on the page is written by hand and kept."""
 
 INTRODUCTION = """\
-Made by `python -m docs.gallery.make` with the built-in engine; `python -m docs.gallery.make --portraits DIR --out DIR`
-does the same with pictures of yours. In every pair of rows the head, and below it the mouth in close-up: first the
-photo, then the mouth at rest, closed for M, open for AA, EE and OO, with the teeth on the lower lip for F and the
-tongue up for L and between the teeth for TH, then moments of the bundled sentence. All pictures are in the public
-domain."""
+These contact sheets are made by `python -m docs.gallery.make` with the built-in engine;
+`python -m docs.gallery.make --portraits DIR --out DIR` makes the same of your own pictures. Each pair of rows shows the
+head, and below it the mouth in close-up: first the photo, then the mouth at rest, closed for M, open for AA, EE and OO,
+with the teeth on the lower lip for F, with the tongue up for L and between the teeth for TH, and then moments of the
+bundled sentence. All pictures are in the public domain."""
 
 HOPPER = Asset(
     name="grace-hopper",
