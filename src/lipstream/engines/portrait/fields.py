@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait import topology as mesh
-from lipstream.engines.portrait.warp import Lattice, smoothstep
+from lipstream.engines.portrait.warp import Floats, Lattice, smoothstep
 
 Points = NDArray[np.float64]
 
@@ -25,6 +25,10 @@ WINDOW_IOD = 0.18
 """Width of the ramp to no motion along the edges of the changed region, inter-ocular distances."""
 NECK_IOD = 0.42
 """How far below the chin the neck no longer moves, inter-ocular distances."""
+TOP_RAMP_IOD = 0.22
+"""Height over which the lower field turns into the upper one below the mouth block's top."""
+SIDE_RAMP_IOD = 0.15
+"""Width over which the upper field turns into the lower one at the mouth block's sides."""
 
 UPPER_POINTS = (*mesh.OUTER_UPPER_LIP, *mesh.INNER_UPPER_LIP)
 LOWER_POINTS = (*mesh.OUTER_LOWER_LIP, *mesh.INNER_LOWER_LIP, *mesh.CHIN_PAD)
@@ -148,6 +152,31 @@ class FieldOperators:
             if not is_open:
                 weight *= smoothstep((distance - hold) / ramp)
         return weight
+
+
+def motion_fields(
+    operators: FieldOperators, region: Lattice, block: Lattice, motion: Points, scale: float
+) -> tuple[Floats, Floats]:
+    """Lower and upper displacement fields in units of nodes, (columns, rows, columns of nodes, 2) each.
+
+    They are equal where the layers overlap outside the mouth, so that nothing tears at the block's edges.
+    """
+    at = region.nodes()
+    lower = operators.lower(at, motion)
+    to_upper = smoothstep((block.y + TOP_RAMP_IOD * scale - at[:, 1]) / (TOP_RAMP_IOD * scale))
+    near = to_upper > 0
+    lower[:, near] += to_upper[near, None] * (operators.upper(at[near], motion) - lower[:, near])
+
+    at = block.nodes()
+    upper, below = operators.upper(at, motion), operators.lower(at, motion)
+    ramp = SIDE_RAMP_IOD * scale
+    inside = smoothstep((at[:, 0] - block.x) / ramp) * smoothstep((block.x + block.width - at[:, 0]) / ramp)
+    upper = below + inside[:, None] * (upper - below)
+
+    def packed(field: Points, lattice: Lattice) -> Floats:
+        return (field / lattice.step).reshape(len(motion), *lattice.shape, 2).astype(np.float32)
+
+    return packed(lower, region), packed(upper, block)
 
 
 def _unique(indices: tuple[int, ...]) -> list[int]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.colour import face_pixels
-from lipstream.engines.portrait.fields import FieldOperators, Frame, Points
+from lipstream.engines.portrait.fields import Frame, Points
 from lipstream.engines.portrait.lips import LipLine, from_corners
 from lipstream.engines.portrait.warp import (
     Floats,
@@ -49,10 +49,6 @@ USUAL_CONTRAST = 0.70
 """How much darker the darkest part of a face is than its median, in ordinary pictures: .71 to .89 in photographs and
 paintings. Pale statues and faded pictures have .2 to .35, and a dark line between their lips would look like a pen
 stroke."""
-TOP_RAMP_IOD = 0.22
-"""Height over which the lower field turns into the upper one below the mouth block's top."""
-SIDE_RAMP_IOD = 0.15
-"""Width over which the upper field turns into the lower one at the mouth block's sides."""
 BAKING = (0.4,) * 40
 """Step sizes for inverting the closing field, which folds at the corners of a smile. They are small and many, to be
 safe; this is done only once."""
@@ -72,31 +68,6 @@ class Layers:
     """Samples per picture pixel."""
     edge_blur: float
     """Standard deviation, pixels, by which the edges of parted lips are to be softer than the cut; mostly 0."""
-
-
-def motion_fields(
-    operators: FieldOperators, region: Lattice, block: Lattice, motion: Points, scale: float
-) -> tuple[Floats, Floats]:
-    """Lower and upper displacement fields in units of nodes, (columns, rows, columns of nodes, 2) each.
-
-    They are equal where the layers overlap outside the mouth, so that nothing tears at the block's edges.
-    """
-    at = region.nodes()
-    lower = operators.lower(at, motion)
-    to_upper = smoothstep((block.y + TOP_RAMP_IOD * scale - at[:, 1]) / (TOP_RAMP_IOD * scale))
-    near = to_upper > 0
-    lower[:, near] += to_upper[near, None] * (operators.upper(at[near], motion) - lower[:, near])
-
-    at = block.nodes()
-    upper, below = operators.upper(at, motion), operators.lower(at, motion)
-    ramp = SIDE_RAMP_IOD * scale
-    inside = smoothstep((at[:, 0] - block.x) / ramp) * smoothstep((block.x + block.width - at[:, 0]) / ramp)
-    upper = below + inside[:, None] * (upper - below)
-
-    def packed(field: Points, lattice: Lattice) -> Floats:
-        return (field / lattice.step).reshape(len(motion), *lattice.shape, 2).astype(np.float32)
-
-    return packed(lower, region), packed(upper, block)
 
 
 def cut_layers(

@@ -11,11 +11,11 @@ from lipstream.avatar import Avatar
 from lipstream.engines.portrait import topology as mesh
 from lipstream.engines.portrait.closing import closing_motion, fit_landmarks, smile_of
 from lipstream.engines.portrait.colour import measure_palette
-from lipstream.engines.portrait.fields import FieldOperators, Frame, Points
+from lipstream.engines.portrait.fields import FieldOperators, Frame, Points, motion_fields
 from lipstream.engines.portrait.folds import soften_folds
 from lipstream.engines.portrait.gloss import dull_gloss
 from lipstream.engines.portrait.interior import Interior, paint_interior
-from lipstream.engines.portrait.layers import Layers, cut_layers, motion_fields, seam_darkness
+from lipstream.engines.portrait.layers import Layers, cut_layers, seam_darkness
 from lipstream.engines.portrait.lips import LipLine, find_lip_line
 from lipstream.engines.portrait.texture import Texture, measure_texture
 from lipstream.engines.portrait.warp import Floats, Lattice
