@@ -287,12 +287,12 @@ def test_network_that_mnn_cannot_read(tmp_path: Path) -> None:
 
 
 def test_networks_are_converted_when_fetched_and_then_only_read(store: ModelStore) -> None:
-    for asset in store.assets:
-        if asset.file_name.endswith(".tflite"):
-            for part in asset.parts or (None,):
-                path = store.network(asset, part)
-                before = path.stat().st_mtime_ns
-                assert store.network(asset, part).stat().st_mtime_ns == before
+    converted = {path: path.stat().st_mtime_ns for path in store.cache.glob("*.mnn")}
+    tflite = [asset for asset in store.assets if asset.file_name.endswith(".tflite")]
+    networks = {store.network(asset, part) for asset in tflite for part in asset.parts or (None,)}
+    assert len(networks) == 6
+    assert networks <= converted.keys()
+    assert {path: path.stat().st_mtime_ns for path in networks} == {path: converted[path] for path in networks}
 
 
 def test_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

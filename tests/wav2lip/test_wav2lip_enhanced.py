@@ -32,7 +32,10 @@ def doubled(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def speak(engine: Wav2LipEngine, avatar: Avatar, speech: NDArray[np.float32], options: Options) -> list[Patch]:
     performance = engine.prepare(avatar, options).perform(Fraction(25))
-    return [*performance.push(speech), *performance.finish(len(speech) * 25 // 16_000)]
+    count = len(speech) * 25 // 16_000
+    made = [*performance.push(speech), *performance.finish(count)]
+    assert len(made) == count
+    return made
 
 
 @pytest.fixture(scope="module")
