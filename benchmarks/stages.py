@@ -47,9 +47,9 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.elapsed: Counter[str] = Counter()
-        """By the clock on the wall: what else the machine does meanwhile counts."""
+        """Wall-clock time, which includes whatever else the machine does meanwhile."""
         self.computed: Counter[str] = Counter()
-        """Of one core, by the job's own thread: waiting does not count, nor do the encoder's threads."""
+        """CPU time of the job's own thread, without waiting and without the threads of the encoder."""
         self._stack: list[str] = []
         self._since = time.perf_counter(), time.thread_time()
 

@@ -23,16 +23,16 @@ from training.prepare import FPS, Array, Clip, opening_map
 Features = NDArray[np.float32]
 
 ARTICULATIONS = ("closed", "lip_bite", "tongue", "speech")
-"""What the network learns besides the motion. Only the first and the last are exported: for teeth and tongue the phones
-themselves are better on other voices, but who must tell them apart learns better motion."""
+"""What the network learns besides the motion. Only the first and the last are exported. For teeth and tongue, the
+phones themselves work better on other voices, but a network that also has to learn these gives better motion."""
 STEPS_PER_SECOND = int(1 / STEP_SECONDS)
 SEQUENCE_STEPS = 400
 """Eight seconds: two or three sentences."""
 MARGIN_SECONDS = (0.2, 1.5)
-"""Range of what is kept, if there is so much, of a clip's own pause before its first and after its last word."""
+"""Range of how much of a clip's own pause is kept before its first and after its last word, if there is that much."""
 REST_SECONDS = (0.35, 0.45)
-"""Longer before the first word and after the last one the mouth is to be at rest, whatever the speaker's did: breathing
-in is not heard, and a mouth that opens in silence looks wrong."""
+"""Further than this from the first and the last word, the target is the mouth at rest, whatever the speaker's mouth
+did: breathing in cannot be heard, and a mouth that opens in silence looks wrong."""
 PAUSE_SECONDS = (0.0, 0.6)
 """Range of a usual pause between sentences."""
 LONG_PAUSE_SECONDS = (1.0, 6.0)
@@ -48,7 +48,7 @@ PAUSE_NOISE = (1e-5, 5e-3)
 NOISE_SECONDS = (0.5, 8.0)
 """Range of how long a noise lasts where nobody speaks."""
 NOISE_LEVEL = (1e-4, 0.2)
-"""Range of its effective value."""
+"""Range of its RMS."""
 
 _STEP_SAMPLES = BLOCK * HOP
 _LIPS_TOUCH = 0.03  # opening, in inter-ocular distances, below which a bilabial counts as closed
@@ -145,7 +145,7 @@ class Sentence:
     """First and last step of each word."""
 
     def fragment(self, first_word: int, last_word: int) -> Sentence:
-        """Some of the words alone: silence around them, the mouth coming from rest and going back to it."""
+        """Some of the words on their own, with silence around them; the mouth starts from rest and returns to it."""
         start, end = self.words[first_word][0], self.words[last_word][1]
         times = np.arange(len(self.audio)) / _STEP_SAMPLES
         heard = np.interp(times, [start - 1, start, end, end + 1], [0.0, 1.0, 1.0, 0.0])

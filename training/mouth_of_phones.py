@@ -1,4 +1,4 @@
-"""What the filmed speaker's mouth does for a row of phones: targets for speech that nobody filmed.
+"""What the filmed speaker's mouth does for a sequence of phones: targets for speech that was not filmed.
 
 A small convolutional network from aligned phones to coefficients. It sees 0.3 s to both sides and often loses part of
 it in training, so that it knows sounds rather than sentences.
@@ -27,7 +27,7 @@ EPOCHS, BATCH, RATE, DECAY = 16, 16, 3e-3, 0.05
 CROP_STEPS = 140
 """Steps of a clip that are learned from at once."""
 FORGOTTEN, STRETCH = 0.12, 8
-"""Part of the phones that a sequence loses, in stretches of so many steps."""
+"""Part of the phones that are removed from a sequence, and the length of the stretches in steps."""
 
 _INDEX = {phone: i for i, phone in enumerate(PHONES)}
 # Phones that GRID's words never show, as the ones that look most like them; HH takes the mouth of its neighbours.
@@ -123,7 +123,7 @@ def fit_phone_mouth(phones: list[Features], coefficients: list[Features], spread
 
 
 def imagined(spoken: Spoken, network: PhoneMouth, spread: Array, vectors: Array) -> Sentence:
-    """Syllables with the mouth they would have been filmed with. ``vectors`` is the basis (K, 61, 3)."""
+    """Syllables with the motion that a film of them would probably show. ``vectors`` is the basis (K, 61, 3)."""
     steps = len(spoken.audio) // (BLOCK * HOP)
     phones = hops_of(spoken.phones, BLOCK * steps)
     spans = _spans(phones)
@@ -144,7 +144,7 @@ def imagined(spoken: Spoken, network: PhoneMouth, spread: Array, vectors: Array)
 
 
 def _spans(phones: list[str]) -> list[tuple[int, int]]:
-    """First and last step of each syllable: what is between two silences."""
+    """First and last step of each syllable, which lies between two silences."""
     silent = np.array([True, *(phone == "SIL" for phone in phones), True])
     borders = np.flatnonzero(np.diff(silent.astype(int)))
     return [(int(first) // BLOCK, int(last) // BLOCK) for first, last in borders.reshape(-1, 2)]

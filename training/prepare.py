@@ -1,4 +1,4 @@
-"""Landmarks of a speaking face → how far the mouth is from rest, in a frame that the head's own motion leaves alone."""
+"""Landmarks of a speaking face → displacement of the mouth from rest, in a frame that moves with the head."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def index_of(point: int) -> int:
 
 
 def opening_map() -> Array:
-    """(183,) with which a flattened displacement gives the change of the gap between the inner lips."""
+    """(183,) weights: times a flattened displacement, they give the change of the gap between the inner lips."""
     row = np.zeros((len(POINTS), 3))
     for point in _LOWER_INNER:
         row[index_of(point), 1] += 1 / 3
@@ -74,14 +74,14 @@ def opening_map() -> Array:
 
 
 def width_map() -> Array:
-    """(183,) with which a flattened displacement gives the change of the mouth's width."""
+    """(183,) weights: times a flattened displacement, they give the change of the mouth's width."""
     row = np.zeros((len(POINTS), 3))
     row[index_of(_CORNERS[1]), 0], row[index_of(_CORNERS[0]), 0] = 1.0, -1.0
     return row.reshape(-1)
 
 
 def jaw_map() -> Array:
-    """(183,) with which a flattened displacement gives how far the chin went down."""
+    """(183,) weights: times a flattened displacement, they give how far the chin went down."""
     row = np.zeros((len(POINTS), 3))
     row[index_of(_CHIN), 1] = 1.0
     return row.reshape(-1)
@@ -111,7 +111,7 @@ def similarity(source: Array, target: Array) -> tuple[Array, Array, Array]:
 
 
 def align(landmarks: Array, rigid_target: Array, rigid: list[int]) -> Array:
-    """Take the head's motion out: move each frame (n, p, 3) so that its rigid points fit the target's (r, 3)."""
+    """Remove the motion of the head: move each frame (n, p, 3) so that its rigid points fit the target's (r, 3)."""
     scale, rotation, shift = similarity(landmarks[:, rigid], rigid_target)
     turned = np.einsum("nij,npj->npi", rotation, landmarks)
     return np.asarray(scale[:, None, None] * turned + shift[:, None])

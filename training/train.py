@@ -28,7 +28,7 @@ from training.prepare import N_LIP, POINTS, Array, Clip, load_clips, motion_basi
 from training.split import split
 
 COEFFICIENTS = 10
-"""Explain 99.7 % of s1's motion."""
+"""Number of directions in the basis; they explain 99.7 % of the motion of s1."""
 
 VOICES = (
     Voice(),
@@ -37,7 +37,7 @@ VOICES = (
     Voice((0.95, 1.06), (-12.0, 4.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.15, tilt=(-0.5, 0.5)),
     Voice((0.92, 1.09), (-18.0, 8.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.6, 0.6)),
 )
-"""Every clip is heard once in each of these ways."""
+"""Every clip is used once with each of these changes."""
 SYLLABLES, SYLLABLE_VOICES = 160, (Voice((0.9, 1.12), (-12.0, 6.0), snr_db=(12.0, 45.0), tilt=(-0.5, 0.5)),) * 2
 """Rows of spoken syllables, and the same for them."""
 LINES = 300
@@ -47,9 +47,9 @@ LINE_VOICES = (
     Voice((0.88, 1.14), (-12.0, 6.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.2, tilt=(-0.6, 0.6)),
     Voice((0.9, 1.12), (-14.0, 6.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.6, 0.6)),
 )
-"""All of them are heard in each of these ways."""
+"""All synthetic speech is used once with each of these changes."""
 LINE_WEIGHT = 0.15
-"""What their motion counts: it is imagined. Their phones are known, so what the lips must do counts fully."""
+"""Weight of their motion, which is only estimated. Their phones are known, so lip contact has full weight."""
 NOBODY, NOBODY_SPEAKS = 100, Voice(rooms=0.2)
 """Sequences in which nobody speaks."""
 
@@ -77,7 +77,7 @@ class Recipe:
     articulation: float = 0.3
     """Weight of the articulation's cross entropy."""
     seed: int = 0
-    """Of everything random."""
+    """Seed of everything random."""
 
 
 class MotionLoss:
@@ -116,7 +116,7 @@ class Data:
     articulation: Tensor
     """(n, steps, A)"""
     weight: Tensor
-    """(n,) what the motion counts."""
+    """(n,) weight of the motion."""
 
     @classmethod
     def join(cls, parts: list[Sequences], weights: list[float]) -> Data:
@@ -175,7 +175,7 @@ def taught(data: Data, teachers: list[MotionNetwork], spread: Tensor) -> Data:
 
 
 def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread: Array, seed: int) -> Data:
-    """Everything to learn from: the film in all voices, single syllables, and what is no speech."""
+    """All training data: the film with all changes, synthetic speech, and sounds that are not speech."""
     phones = [align_clip(acoustic, clip) for clip in clips]
     sentences = [filmed(clip, spoken, vectors) for clip, spoken in zip(clips, phones, strict=True)]
     parts = [build(acoustic, sentences, voice, seed + i) for i, voice in enumerate(VOICES)]

@@ -21,14 +21,15 @@ from training.prepare import FPS, N_LIP, Array, opening_map
 SECONDS = 4.0
 """Length of silence, noise and music."""
 SHUT_IOD = 0.012
-"""A mouth seen this little more open than at rest counts as shut, IOD: what the mesh makes of lips that touch."""
+"""A mouth counts as shut if it is seen open by less than this beyond rest, IOD; the mesh sees touching lips so."""
 COMMANDED_SHUT_IOD = 0.001
 HELD_IOD = 0.006
 """The lips count as held while their points move by less than this from frame to frame, IOD (mean)."""
 SEEN_IOD = 0.04
-"""From this opening on there is an inside to be looked at, IOD."""
+"""Openings of at least this much have a visible inside, IOD."""
 CLEAR_IOD = 0.06
-"""From this opening on the lips' edges do not come into what the mesh takes for the inside, whichever way they move."""
+"""From this opening on, the edges of the lips stay out of what the mesh takes for the inside, however they move,
+IOD."""
 
 _SETTLED = FPS // 2  # frames after speech in which a mouth may still close
 _BOX_MARGIN = 0.12  # IOD around the lips
