@@ -230,9 +230,9 @@ async def connect(
         "audio": {"encoding": encoding, "sample_rate": sample_rate, "channels": channels},
         "video": {"container": container, "fps": fps, "width": width},
     }
-    start |= {} if face_index is None else {"face_index": face_index}
-    start |= {} if avatar is None else {"avatar": avatar}
-    start |= {} if image is None else {"image": base64.b64encode(image).decode()}
+    encoded = None if image is None else base64.b64encode(image).decode()
+    optional = {"face_index": face_index, "avatar": avatar, "image": encoded}
+    start |= {name: value for name, value in optional.items() if value is not None}
     async with await _open(url) as websocket:
         with suppress(ConnectionClosed):  # a server without room answers before it is asked
             await websocket.send(json.dumps(start))
