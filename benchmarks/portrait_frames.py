@@ -112,7 +112,7 @@ def frame_times(actor: PortraitActor, life: Liveliness | None = None) -> list[fl
     wide[0] = 0.8
     for frame in range(FRAMES):
         opening = np.float32(np.sin(3 * np.pi * frame / FRAMES) ** 2)
-        pose = actor.style.pose(opening * wide, 0.0, 0.0, 0.0, float(opening), 1.0)
+        pose = actor.style.pose(opening * wide, 0.0, 0.0, 0.0, float(opening))
         start = time.thread_time()
         draw(pose)
         times.append(time.thread_time() - start)

@@ -46,7 +46,7 @@ def mouth(
     out[: len(gates.opening)] = -gates.closing * np.float32(opening)
     out[len(gates.opening) :] = closed, speech
     lips, nasal, rounded, low = (heard.get(name, 0.0) for name in ("lips", "nasal", "rounded", "open"))
-    told = Told(lips, nasal, np.zeros((EASED, 3), np.float32), rounded, low, quiet)
+    told = Told(lips, nasal, np.full((EASED, 3), heard.get("articulated", 0.0), np.float32), rounded, low, quiet)
     return gates(out, told, np.float32(1.0))
 
 
@@ -86,11 +86,11 @@ def test_a_speaking_mouth_is_a_little_wider_than_one_at_rest(
 @given(rounded=PROBABILITY, lips=PROBABILITY, closed=PROBABILITY)
 def test_nobody_speaking_is_rest(gates: Gates, rounded: float, lips: float, closed: float) -> None:
     for row in (
-        mouth(gates, speech=0.0, closed=closed, rounded=rounded, lips=lips),
-        mouth(gates, quiet=SILENT[1], closed=closed, rounded=rounded, lips=lips),
+        mouth(gates, speech=0.0, closed=closed, rounded=rounded, lips=lips, articulated=1.0),
+        mouth(gates, quiet=SILENT[1], closed=closed, rounded=rounded, lips=lips, articulated=1.0),
     ):
         assert not row[: len(gates.opening)].any()
-        assert row[len(gates.opening) + SHOWN.index("speech")] == 0
+        assert not row[len(gates.opening) + SHOWN.index("lip_bite") :].any()
 
 
 @given(lips=PROBABILITY, more=PROBABILITY, closed=PROBABILITY)

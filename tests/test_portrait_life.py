@@ -68,7 +68,7 @@ def rest(actor: PortraitActor) -> MouthPose:
 def talking(actor: PortraitActor, opening: float = 0.6) -> MouthPose:
     wide = np.zeros(len(actor.model.basis.vectors), np.float32)
     wide[0] = opening
-    return actor.style.pose(wide, 0.0, 0.0, 0.0, 0.0, 1.0)
+    return actor.style.pose(wide, 0.0, 0.0, 0.0, 0.0)
 
 
 def eye_opening(finder: FaceFinder, picture: NDArray[np.uint8]) -> float:

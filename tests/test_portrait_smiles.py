@@ -30,7 +30,7 @@ def at_rest(smiling: Avatar, smile: Rig) -> NDArray[np.uint8]:
 
 def spoken(avatar: Avatar, coefficients: NDArray[np.float32]) -> MouthPose:
     """The pose for what the motion says."""
-    return Style(plain_basis(), avatar.face).pose(coefficients, 0.0, 0.0, 0.0, 0.0, 1.0)
+    return Style(plain_basis(), avatar.face).pose(coefficients, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_smile_loses_most_of_its_width_at_rest(

@@ -321,7 +321,7 @@ def test_teeth_that_bite_where_they_should() -> None:
 
         times = np.arange(40) / FPS
         bite, zero = ((times > start) & (times < end)).astype(np.float32), np.zeros(40, np.float32)
-        motion = Motion(np.zeros((40, 10), np.float32), zero, bite, zero, zero, zero)
+        motion = Motion(np.zeros((40, 10), np.float32), zero, bite, zero, zero)
         found = measure_articulation([motion], [line], "lip_bite")
         return found.phones, found.seen, found.wrong
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -34,12 +34,8 @@ def perform(
     """The motion of a whole recording, heard as a live stream; ``voice`` is what is known of it beforehand."""
     stream = model.listen(Fraction(fps), voice=voice)
     parts = [stream.push(audio), stream.finish(frames)]
-    return Motion(
-        *(
-            np.concatenate([getattr(p, name) for p in parts])[:frames]
-            for name in ("coefficients", "closed", "lip_bite", "dental", "tongue", "speech")
-        )
-    )
+    names = [field.name for field in fields(Motion)]
+    return Motion(*(np.concatenate([getattr(part, name) for part in parts])[:frames] for name in names))
 
 
 def displacements(model: MotionModel, audio: NDArray[np.float32], frames: int, *, met: bool = False) -> Array:

@@ -69,8 +69,7 @@ def shape_poses(actor: PortraitActor, speech: Sound) -> list[tuple[str, Pixels]]
 
 def _posed(actor: PortraitActor, shape: Shape, likely: Array) -> Pixels:
     values = {
-        column.name: np.full(1, float(column.name in (*shape.articulation, "speech")), np.float32)
-        for column in fields(Motion)
+        column.name: np.full(1, float(column.name in shape.articulation), np.float32) for column in fields(Motion)
     }
     values["coefficients"] = (likely @ np.array([shape.opening, shape.width])).astype(np.float32)[None]
     pose = mouth_pose(actor, Motion(**values), 0)

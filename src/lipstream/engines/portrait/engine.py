@@ -175,7 +175,6 @@ class PortraitPerformance:
                 float(motion.lip_bite[frame]),
                 float(motion.dental[frame]),
                 float(motion.tongue[frame]),
-                float(motion.speech[frame]),
             )
             jump = self._next != (stream, first + frame)
             self._next = (stream, first + frame + 1)

@@ -14,11 +14,11 @@ Array = NDArray[np.float32]
 
 LOGITS = ("closed", "speech")
 """What the network tells besides the coefficients, each as a probability."""
-SHOWN = ("closed", "lip_bite", "dental", "tongue", "speech")
+SHOWN = ("closed", "lip_bite", "dental", "tongue")
 """What a mouth has besides coefficients, each 0…1."""
 
-SPEAKING = (0.20, 0.50)
-"""Below the first probability of speech the mouth rests, above the second it moves as the network says."""
+SPEAKING = (0.25, 0.50)
+"""Below the first probability that somebody speaks the mouth rests, above the second it moves as the network says."""
 TOUCHING = (0.03, 0.20)
 """Above the first probability of touching lips the gap shrinks, above the second there is none."""
 NASAL_COUNTS = 2.0
@@ -60,19 +60,19 @@ class Gates:
     """(K,) how they change when the mouth gets one inter-ocular distance wider."""
 
     def __call__(self, out: Array, told: Told, ease: np.float32) -> Array:
-        """(K + 2,) coefficients and LOGITS, and what the ear told → (K + 5,) coefficients, scaled by ``ease`` 0…1, and
+        """(K + 2,) coefficients and LOGITS, and what the ear told → (K + 4,) coefficients, scaled by ``ease`` 0…1, and
         SHOWN.
 
         Lips close in the way they usually do.
         """
         k = len(self.opening)
         closed, speech = out[k:]
-        speech = min(speech, 1 - ramp(told.quiet, *SILENT))
+        awake = ramp(min(speech, 1 - ramp(told.quiet, *SILENT)), *SPEAKING)
         spoken = out[:k] + np.float32(SPEAKING_WIDTH - ROUNDED_NARROWS * told.rounded) * self.spreading
-        coefficients = spoken * (ease * ramp(speech, *SPEAKING))
+        coefficients = spoken * (ease * awake)
         touch = ramp(_touching(closed, told), *TOUCHING)
         gap = max(np.float32(0.0), self.opening @ coefficients)
-        shown = np.array([touch, *articulated(told.articulation), speech], np.float32)
+        shown = np.array([touch, *(awake * articulated(told.articulation))], np.float32)
         wider = np.float32((1 - ROUNDED_CLOSES * told.rounded) * (1 + OPEN_OPENS * told.low))
         return np.concatenate([coefficients + self.closing * (gap * (1 - (1 - touch) * wider)), shown])
 

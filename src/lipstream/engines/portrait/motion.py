@@ -90,8 +90,6 @@ class Motion:
     """(m,) 0…1: how far the tip of the tongue is between the teeth (th)."""
     tongue: Array
     """(m,) 0…1: how far the tip of the tongue is up (l, n, t, d, and th)."""
-    speech: Array
-    """(m,) 0…1: how surely somebody speaks."""
 
     def __len__(self) -> int:
         return len(self.coefficients)
@@ -213,7 +211,7 @@ class MotionStream:
                 self._next_step += 1
 
     def _ready_frames(self, limit: int | None) -> list[Array]:
-        """Rows (K + 5,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
+        """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
         rows: list[Array] = []
         first = self._next_step - len(self._steps)
         while limit is None or self._frame < limit:

@@ -23,8 +23,6 @@ PRESSED_GAP_IOD = -0.006
 """Lips may be pressed together by this much; what the network says beyond is noise."""
 CALM_YAW, LAST_YAW = 35.0, 50.0
 """Heads turned further than the first speak with ever smaller motion, at the second with half; degrees."""
-SPEAKING = (0.30, 0.60)
-"""Below the first probability that somebody speaks the mouth rests and stands still; from the second on it is free."""
 BITE_LOWER_IOD, BITE_UPPER_IOD = 0.022, 0.020
 """For f and v the lower lip comes down from the closed line by the first, the upper lip goes up by the second, IOD: the
 teeth show and reach over the lower lip."""
@@ -100,29 +98,25 @@ class Style:
         alone = _least(np.concatenate([gaps, upper[None], self._width[None]]))[:, -1]
         self._biting = (np.eye(len(alone)) - np.outer(alone, self._width)).astype(np.float32)
 
-    def pose(
-        self, coefficients: Floats, closed: float, lip_bite: float, dental: float, tongue: float, speech: float
-    ) -> MouthPose:
+    def pose(self, coefficients: Floats, closed: float, lip_bite: float, dental: float, tongue: float) -> MouthPose:
         """The mouth for one frame of a :class:`~lipstream.engines.portrait.motion.Motion`."""
-        awake = _between(speech, SPEAKING)
-        bite = awake * lip_bite
-        rounded = awake * self._rounding * self._roundness(coefficients)
-        motion = coefficients * np.float32(awake * self.gain)
+        rounded = self._rounding * self._roundness(coefficients)
+        motion = coefficients * np.float32(self.gain)
         motion = motion * np.float32(_limit(float(self._gap @ motion), WIDE_GAP_IOD, WIDEST_GAP_IOD))
-        motion = motion - np.float32(bite) * (self._biting @ motion)
+        motion = motion - np.float32(lip_bite) * (self._biting @ motion)
         motion = motion - np.float32(closed) * (self._closing @ motion)
         gap = float(self._gap @ motion)
         if gap < PRESSED_GAP_IOD:
             motion = motion - np.float32(1 - PRESSED_GAP_IOD / gap) * (self._closing @ motion)
-        free = awake * (1 - max(closed, bite))
+        free = 1 - max(closed, lip_bite)
         dental = free * dental
         narrower = dental * (1 - _limit(gap, DENTAL_GAP_IOD, WIDEST_DENTAL_GAP_IOD))
         motion = motion - np.float32(narrower) * (self._closing @ motion)
         gap = max(float(self._gap @ motion), PRESSED_GAP_IOD)
         lowered = max(free * tongue * _room(gap), dental * self._dental_room(motion))
-        weights = np.append(motion, np.array([bite, lowered / TONGUE_LOWERS_IOD, rounded], np.float32))
-        gap += bite * BITE_GAP_IOD + lowered
-        return MouthPose(weights, gap, bite, free * tongue * (1 - dental), dental)
+        weights = np.append(motion, np.array([lip_bite, lowered / TONGUE_LOWERS_IOD, rounded], np.float32))
+        gap += lip_bite * BITE_GAP_IOD + lowered
+        return MouthPose(weights, gap, lip_bite, free * tongue * (1 - dental), dental)
 
     def _dental_room(self, motion: Floats) -> float:
         """How far the lower lip comes down for the tip between the teeth, IOD."""
