@@ -101,7 +101,7 @@ def test_an_address_that_is_none(portrait: bytes) -> None:
 
 
 def test_avatar_and_image_exclude_each_other(server: LiveServer, portrait: bytes) -> None:
-    refused(server.websocket_url("/ws/stream"), "missing_field", image=portrait, avatar="0" * 32)
+    refused(server.websocket_url("/ws/stream"), "bad_field", image=portrait, avatar="0" * 32)
 
 
 def refused(url: str, code: str, *, image: bytes, avatar: str | None = None) -> None:

@@ -584,7 +584,7 @@ BAD_STARTS: list[tuple[str | bytes, str]] = [
     ("nonsense", "bad_json"),
     ('{"type": "interrupt"}', "not_started"),
     ('{"type": "session.start"}', "missing_field"),
-    ('{"type": "session.start", "avatar": "x", "image": "y"}', "missing_field"),
+    ('{"type": "session.start", "avatar": "x", "image": "y"}', "bad_field"),
     ('{"type": "session.start", "avatar": "../../etc/passwd"}', "avatar_unknown"),
     ('{"type": "session.start", "avatar": "x", "version": 2}', "bad_field"),
     ('{"type": "session.start", "avatar": "x", "video": {"fps": 1000}}', "bad_field"),

@@ -139,8 +139,12 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
 
 
 def _source(service: Service, start: SessionStart) -> tuple[bytes, Kind]:
-    if (start.avatar is None) == (start.image is None):
-        raise RequestError("missing_field", 'Send either "avatar" or "image", and not both.')
+    if start.avatar is not None and start.image is not None:
+        raise RequestError("bad_field", 'The fields "avatar" and "image" exclude each other. Send one of them.')
+    if start.avatar is None and start.image is None:
+        raise RequestError(
+            "missing_field", 'The field "image" is missing; it holds the picture of who speaks. Or name an "avatar".'
+        )
     if start.image is None:
         name = start.avatar or ""
         return service.avatars.picture(name), service.avatars.get(name).kind
