@@ -94,7 +94,7 @@ async def session(portrait: bytes, **video: Any) -> AsyncIterator[Line]:
         line.leave()
         line.flowing.set()
         await asyncio.wait_for(serving, 10)
-        assert service.live.sessions == 0
+        assert service.live.places.taken == 0
         service.close()
 
 

@@ -462,6 +462,21 @@ def test_no_more_sessions_than_allowed(strict_server: LiveServer, portrait: byte
     wait_until(free(strict_server), "the place is free again")
 
 
+def test_who_has_not_begun_takes_no_place(strict_server: LiveServer, portrait: bytes) -> None:
+    """Nor does it keep one from those who came later and begin earlier."""
+    wait_until(free(strict_server), "the place is free")
+
+    async def talk() -> None:
+        async with (
+            open_websocket(stream_url(strict_server), max_size=None, compression=None) as idle,
+            connect(stream_url(strict_server), image=portrait),
+        ):
+            await idle.send(json.dumps({"type": "session.start", "image": picture(portrait)}))
+            assert (await answer(idle))["code"] == "server_busy"
+
+    run(talk())
+
+
 def test_silent_clients_are_shown_out(strict_server: LiveServer, portrait: bytes) -> None:
     wait_until(free(strict_server), "the place is free")
 

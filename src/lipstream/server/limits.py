@@ -1,11 +1,12 @@
-"""How much work is taken on at once: a fixed number of workers, a fixed number of waiting places, then a clear no."""
+"""How much is taken on at once: a fixed number of places, workers and waiting jobs, then a clear no."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from lipstream.errors import BusyError, CancelledError
@@ -14,6 +15,37 @@ T = TypeVar("T")
 
 RETRY_SECONDS = 5
 """What clients are told to wait when there is no room, in seconds."""
+
+
+class Places:
+    """Room for a number of things that go on at the same time. Belongs to the event loop."""
+
+    def __init__(self, most: int, what: str) -> None:
+        """``what`` completes "8 … are open" for whoever finds no room."""
+        self._most = most
+        self._what = what
+        self.taken = 0
+        """Places that are taken."""
+
+    def refusal(self) -> BusyError | None:
+        """What to answer (``server_busy``) when there is no room now."""
+        if self.taken < self._most:
+            return None
+        return BusyError(
+            "server_busy",
+            f"{self.taken} {self._what} are open, and no more are allowed. Try again in {RETRY_SECONDS} seconds.",
+        )
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """A place while the block runs. Raises :class:`BusyError` (``server_busy``) when there is none."""
+        if refusal := self.refusal():
+            raise refusal
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
 
 
 class WorkQueue:

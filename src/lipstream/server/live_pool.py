@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 from lipstream.config import Settings
-from lipstream.errors import BusyError
-from lipstream.server.limits import RETRY_SECONDS, WorkQueue
+from lipstream.server.limits import Places, WorkQueue
 
 T = TypeVar("T")
 
@@ -26,24 +24,8 @@ class LivePool:
         self._threads = ThreadPoolExecutor(settings.live_workers, thread_name_prefix="lipstream-live")
         # Apart from the frames, which cannot wait, and from asyncio's own threads, which read other streams' messages.
         self._preparing = WorkQueue(workers=settings.live_workers, waiting=settings.live_sessions)
-        self._most = settings.live_sessions
-        self.sessions = 0
-        """Streams that run."""
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Room for a stream while the block runs. Raises :class:`BusyError` (``server_busy``) when there is none."""
-        if self.sessions >= self._most:
-            raise BusyError(
-                "server_busy",
-                f"{self.sessions} live streams are running, and no more are allowed. "
-                f"Try again in {RETRY_SECONDS} seconds.",
-            )
-        self.sessions += 1
-        try:
-            yield
-        finally:
-            self.sessions -= 1
+        self.places = Places(settings.live_sessions, "live streams")
+        """One for every stream that runs or is prepared."""
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work when it is its turn. Raises what it raises."""

@@ -30,8 +30,8 @@ from lipstream.server.stream_session import Prepared, StreamSession
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS = 10.0
-"""How long a client may take to send ``session.start``."""
+START_SECONDS = 60.0
+"""How long a client may take to send ``session.start``: a photo takes its time on a telephone's way up."""
 PATIENT_SHARE = Fraction(2, 3)
 """Of the lead: how long a due frame may wait for speech. The rest is left for the network."""
 PATIENCE_SECONDS = 1.0
@@ -76,8 +76,11 @@ async def _serve(websocket: WebSocket, service: Service) -> None:
 
 async def _talk(websocket: WebSocket, service: Service) -> None:
     """All of a session but its last words. Raises :class:`LipstreamError`, and :class:`WebSocketDisconnect`."""
-    with service.live.place(), service.metrics.live_sessions.track_inprogress():
-        start = await _first_message(websocket, service)
+    if refusal := service.live.places.refusal():
+        raise refusal  # before the client has sent a picture for nothing
+    start = await _first_message(websocket, service)
+    # Not before it wants to begin: a connection that only stands there takes no one's place.
+    with service.live.places.take(), service.metrics.live_sessions.track_inprogress():
         session = await _prepare(websocket, service, start)
         await session.run()
 
