@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         le=10_000,
         description="Jobs that may wait for a worker; one more is answered with `server_busy`.",
     )
+    max_connections: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="WebSockets and HTTP requests open at the same time; one more is answered with `server_busy`.",
+    )
     connection_queue: int = Field(
         default=16, ge=0, le=10_000, description="Messages that may wait on one WebSocket while its job runs."
     )

@@ -42,8 +42,8 @@ class RequestError(LipstreamError):
     """The request is malformed.
 
     Codes: ``bad_json``, ``missing_field``, ``unknown_field``, ``bad_field``, ``fps_out_of_range``, ``negative_pads``,
-    ``bad_base64``, ``message_too_large``; over HTTP also ``bad_form``, ``not_a_form``, ``not_found``,
-    ``method_not_allowed``.
+    ``bad_base64``, ``message_too_large``; over HTTP also ``bad_form``, ``not_a_form``,
+    ``upload_stalled``, ``not_found``, ``method_not_allowed``.
     """
 
 

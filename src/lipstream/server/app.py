@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Match, Mount
 from lipstream.config import Settings
 from lipstream.errors import LipstreamError, RequestError
 from lipstream.server.avatars import avatar_routes
+from lipstream.server.connections import ConnectionLimit
 from lipstream.server.lipsync_ws import lipsync_routes
 from lipstream.server.pages import add_pages, sample_routes
 from lipstream.server.probes import probe_routes
@@ -52,6 +53,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+
+    app.add_middleware(ConnectionLimit, service=service)
 
     @app.exception_handler(LipstreamError)
     async def in_words(_: Request, error: LipstreamError) -> Response:

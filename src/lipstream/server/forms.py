@@ -26,6 +26,8 @@ from lipstream.server.messages import (
 
 MAX_PARTS = 32
 MAX_FIELD_BYTES = 4096
+STALL_SECONDS = 30.0
+"""How long an upload may bring nothing."""
 DISCARD_SECONDS = 5.0
 """How long the rest of an upload that is too large is read and thrown away. Most clients only look at the answer once
 they have sent everything, so closing at once would show them a broken connection instead of the reason."""
@@ -43,7 +45,8 @@ async def read_form(request: Request, settings: Settings, files: Collection[str]
     """The parts of an upload; files over a megabyte wait on disk, as Starlette does it. To be closed by the caller.
 
     ``files`` are the fields of files that there are, for the message. Raises :class:`RequestError` (``not_a_form``,
-    ``bad_form``, ``message_too_large``), and :class:`CancelledError` when the client leaves before it has sent all.
+    ``bad_form``, ``message_too_large``, ``upload_stalled``), and :class:`CancelledError` when the client leaves before
+    it has sent all.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         fields = ", ".join(f'"{name}"' for name in files)
@@ -57,7 +60,12 @@ async def read_form(request: Request, settings: Settings, files: Collection[str]
     except MultiPartException as error:
         if upload.left:
             raise CancelledError from None
-        await upload.discard()
+        if upload.stalled:
+            raise RequestError(
+                "upload_stalled",
+                f"Nothing of the upload came for {STALL_SECONDS:g} seconds, and it is not complete. Send it again.",
+            ) from None
+        await discard(request)
         if upload.too_large:
             raise message_too_large(settings) from None
         raise RequestError("bad_form", f"The form cannot be read: {error.message}") from None
@@ -73,17 +81,22 @@ class _Upload:
         self.too_large = announced.isdecimal() and int(announced) > limit
         self.left = False
         """Whether the client went away in the middle."""
+        self.stalled = False
+        """Whether nothing came for :data:`STALL_SECONDS`: such a client would keep its place for ever."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body. Over the limit, and when the client leaves, it ends with :class:`MultiPartException`, upon which
-        the parser closes its files."""
+        """The body. Over the limit, and when the client leaves or stalls, it ends with :class:`MultiPartException`,
+        upon which the parser closes its files."""
         received = 0
         while not self.too_large:
             try:
-                chunk = await anext(self._stream, None)
+                chunk = await asyncio.wait_for(anext(self._stream, None), STALL_SECONDS)
             except ClientDisconnect:
                 self.left = True
                 raise MultiPartException("left") from None
+            except asyncio.TimeoutError:
+                self.stalled = True
+                raise MultiPartException("stalled") from None
             if chunk is None:
                 return
             received += len(chunk)
@@ -91,15 +104,16 @@ class _Upload:
             yield chunk
         raise MultiPartException("too large")
 
-    async def discard(self) -> None:
-        """Read what is left, for a while."""
 
-        async def drain() -> None:
-            async for _ in self._stream:
-                pass
+async def discard(request: Request) -> None:
+    """Read what is left of an upload to nowhere, for :data:`DISCARD_SECONDS` at most."""
 
-        with suppress(asyncio.TimeoutError, ClientDisconnect):
-            await asyncio.wait_for(drain(), DISCARD_SECONDS)
+    async def drain() -> None:
+        async for _ in request.stream():
+            pass
+
+    with suppress(asyncio.TimeoutError, ClientDisconnect, RuntimeError):
+        await asyncio.wait_for(drain(), DISCARD_SECONDS)
 
 
 def sort_parts(

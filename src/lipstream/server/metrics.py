@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from lipstream.server.limits import WorkQueue
+from lipstream.server.limits import Places, WorkQueue
 
 LATENESS_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 SECONDS_BUCKETS = (0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
@@ -13,7 +13,7 @@ SECONDS_BUCKETS = (0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 class Metrics:
     """Counters and gauges under ``lipstream_``."""
 
-    def __init__(self, queue: WorkQueue) -> None:
+    def __init__(self, queue: WorkQueue, connections: Places) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         registry = self._registry
@@ -23,7 +23,9 @@ class Metrics:
             "lipstream_job_seconds", "Time from worker to MP4.", buckets=SECONDS_BUCKETS, registry=registry
         )
         self.frames = Counter("lipstream_frames", "Video frames made.", registry=registry)
-        self.connections = Gauge("lipstream_websocket_connections", "Open WebSockets.", registry=registry)
+        self.connections = Gauge(
+            "lipstream_websocket_connections", "Open WebSockets of /ws/lipsync.", registry=registry
+        )
         self.live_sessions = Gauge("lipstream_live_sessions", "Live streams that run.", registry=registry)
         self.live_frames = Counter("lipstream_live_frames", "Frames made for live streams.", registry=registry)
         self.live_dropped = Counter(
@@ -35,6 +37,8 @@ class Metrics:
             buckets=LATENESS_BUCKETS,
             registry=registry,
         )
+        places = Gauge("lipstream_connections", "Open WebSockets and requests, but for probes.", registry=registry)
+        places.set_function(lambda: connections.taken)
         running = Gauge("lipstream_jobs_running", "Jobs that have a worker.", registry=registry)
         running.set_function(lambda: queue.running)
         waiting = Gauge("lipstream_jobs_waiting", "Jobs that wait for a worker.", registry=registry)

@@ -39,6 +39,7 @@ LIMITS = (
 STATUS = {
     "bad_json": HTTPStatus.BAD_REQUEST,
     "bad_form": HTTPStatus.BAD_REQUEST,
+    "upload_stalled": HTTPStatus.REQUEST_TIMEOUT,
     "message_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "image_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "video_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

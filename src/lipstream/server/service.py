@@ -11,7 +11,7 @@ from lipstream.avatar_library import AvatarLibrary
 from lipstream.config import MIB, Settings
 from lipstream.errors import BusyError, LipstreamError
 from lipstream.models.store import default_cache
-from lipstream.server.limits import WorkQueue
+from lipstream.server.limits import Places, WorkQueue
 from lipstream.server.live_pool import LivePool
 from lipstream.server.metrics import Metrics
 from lipstream.studio import Job, Studio
@@ -47,7 +47,8 @@ class Service:
         self.settings = settings
         self.queue = WorkQueue(workers=settings.workers, waiting=settings.queue_size)
         self.live = LivePool(settings)
-        self.metrics = Metrics(self.queue)
+        self.connections = Places(settings.max_connections, "connections")
+        self.metrics = Metrics(self.queue, self.connections)
         directory = settings.avatar_dir or (settings.cache_dir or default_cache()) / "avatars"
         self.avatars = AvatarLibrary(directory, settings.avatar_store_mb * MIB)
         self.state: State = "loading"

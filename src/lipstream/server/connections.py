@@ -1,0 +1,61 @@
+"""How many WebSockets and requests are open at the same time, and what one too many is told."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from fastapi import Request, WebSocket, WebSocketDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lipstream.errors import BusyError
+from lipstream.server.forms import discard
+from lipstream.server.messages import error_text
+from lipstream.server.rest import error_response
+from lipstream.server.service import Service
+from lipstream.server.stream_messages import error_message
+
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Always answered and never counted: who watches the server has to see that it is full."""
+STREAM = "/ws/stream"
+
+_CLOSING_SECONDS = 1.0
+_TRY_LATER = 1013  # IANA registry of close codes
+
+
+class ConnectionLimit:
+    """ASGI middleware: every WebSocket and every request takes a place, from its first line to its last byte."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve if there is room; say ``server_busy`` if there is none."""
+        if scope["type"] == "lifespan" or scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+        elif refusal := self._service.connections.refusal():
+            await self._refuse(refusal, scope, receive, send)
+        else:
+            with self._service.connections.take():
+                await self._app(scope, receive, send)
+
+    async def _refuse(self, refusal: BusyError, scope: Scope, receive: Receive, send: Send) -> None:
+        """In the form of whatever was asked for: clients need not know this limit apart from others."""
+        if scope["type"] == "http":
+            self._service.metrics.answered("http", refusal.code)
+            await discard(Request(scope, receive))  # most clients look at the answer when they have sent everything
+            await error_response(refusal)(scope, receive, send)
+            return
+        live = scope["path"] == STREAM
+        self._service.metrics.answered("stream" if live else "websocket", refusal.code)
+        text = error_message(refusal, fatal=True).model_dump_json() if live else error_text(refusal, None)
+        with suppress(asyncio.TimeoutError, RuntimeError, WebSocketDisconnect):
+            await asyncio.wait_for(_turn_away(WebSocket(scope, receive, send), text, refusal), _CLOSING_SECONDS)
+
+
+async def _turn_away(websocket: WebSocket, text: str, refusal: BusyError) -> None:
+    """A refused handshake would tell a page nothing, so there is one, and a message, and the end."""
+    await websocket.accept()
+    await websocket.send_text(text)
+    await websocket.close(_TRY_LATER, f"{refusal.code}: {refusal.message}")
