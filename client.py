@@ -32,8 +32,9 @@ def main() -> int:
         name, portrait = read_input(options.portrait, Path("input_image"), options.url, "/sample/portrait")
         _, audio = read_input(options.audio, Path("input_audios"), options.url, "/sample/speech")
         field = "video" if name.lower().endswith(CLIPS) else "image"
-        # The answer is one message that may be large, and compressing an MP4 again gains nothing.
-        with connect(options.url, max_size=None, compression=None) as websocket:
+        # The answer is one message that may be large, and compressing an MP4 again gains nothing. On a slow line
+        # pings wait behind it for longer than the 20 seconds they are given otherwise.
+        with connect(options.url, max_size=None, compression=None, ping_timeout=600) as websocket:
             answer = request(websocket, {field: portrait, "audio": audio}, fps=options.fps, engine=options.engine)
     except ConnectionClosed as error:
         reason = error.rcvd.reason if error.rcvd else "it went away"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from lipstream.server import listening
 from lipstream.server.listening import ListenError, listen
 from lipstream.server.serve import page_address
+from tests.live_server import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -78,3 +81,28 @@ def test_nothing_is_held_when_a_port_is_taken_on_one_address(resolve: Callable[.
 )
 def test_the_page_has_an_address_that_browsers_understand(host: str, address: str) -> None:
     assert page_address(host, 8000) == address
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux ends connections that do not move")
+def test_who_stops_reading_does_not_keep_an_answer_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio alone would: closing waits until everything is sent."""
+    monkeypatch.setattr(listening, "SILENCE_SECONDS", 4)
+    over = asyncio.Event()
+
+    class Answering(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(bytes(50_000_000))
+            transport.close()
+
+        def connection_lost(self, _: Exception | None) -> None:
+            over.set()
+
+    async def serve() -> None:
+        (opened,) = listen("127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(Answering, sock=opened)
+        with socket.create_connection(opened.getsockname()):
+            await asyncio.wait_for(over.wait(), PATIENCE_SECONDS)
+        server.close()
+
+    asyncio.run(serve())

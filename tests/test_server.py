@@ -372,6 +372,25 @@ def test_message_far_too_large_closes_the_connection_with_the_reason(small_serve
     assert closed.value.rcvd.code == 1009
 
 
+@pytest.mark.slow
+def test_a_message_may_be_long_on_its_way(server: LiveServer) -> None:
+    """No ping can be answered in the middle of one, and uvicorn's own patience with that ends after 40 seconds."""
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as line:
+        line.sendall(
+            f"GET /ws/lipsync HTTP/1.1\r\nHost: x\r\n{upgrade}\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode()
+        )
+        assert b" 101 " in line.recv(4096)
+        line.sendall(b"\x81\x87" + bytes(4) + b"no ")  # text of 7 bytes, masked with nothing
+        time.sleep(45)
+        line.sendall(b"JSON")
+        received = b""
+        while b"bad_json" not in received:
+            piece = line.recv(4096)
+            assert piece, "the connection was closed in the middle of the message"
+            received += piece
+
+
 # --- HTTP ---
 
 

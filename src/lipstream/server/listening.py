@@ -5,6 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 
+SILENCE_SECONDS = 60
+"""How long the other end of a connection may take in nothing of what it is sent before the system ends the connection:
+asyncio does not close one while something is left to send, so who stops reading would keep an answer in memory for
+ever. Also how long a line may be dead before that is noticed."""
+_PROBES = 4
+
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _MOST = 65_535
 
@@ -37,11 +43,27 @@ def listen(host: str, port: int) -> list[socket.socket]:
 def _opened(family: int, address: tuple[object, ...]) -> socket.socket | None:
     """None where the machine has no such address: localhost is ::1 too where there is no IPv6."""
     try:
-        return socket.create_server(address, family=family, backlog=socket.SOMAXCONN)
+        opened = socket.create_server(address, family=family, backlog=socket.SOMAXCONN)
+        _watch(opened)
+        return opened
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
+
+
+def _watch(listening: socket.socket) -> None:
+    """Have the system look after all connections that come in here, as far as it can: Linux can all of it."""
+    interval = SILENCE_SECONDS // _PROBES
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", interval),
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_KEEPCNT", _PROBES),
+        ("TCP_USER_TIMEOUT", SILENCE_SECONDS * 1000),
+    ):
+        if hasattr(socket, name):
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _in_words(error: OSError | UnicodeError, host: str, port: int) -> str:

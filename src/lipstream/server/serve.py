@@ -20,6 +20,11 @@ logger = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 3
 """How long running HTTP requests may go on after the server is told to stop; WebSockets are closed at once."""
 
+PONG_SECONDS = 600.0
+"""How long a WebSocket's other end may take to answer a ping. The answer waits behind whatever is under way, so this is
+also the longest that one message may take to arrive on a slow line; uvicorn's 20 seconds cut off long recordings and
+videos in the middle. Dead lines are noticed sooner by the system (:mod:`lipstream.server.listening`)."""
+
 _EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
 
 
@@ -72,6 +77,7 @@ def server_config(settings: Settings) -> uvicorn.Config:
         ws_max_size=settings.max_message_bytes + MIB,
         # Base64 of compressed media deflates by a quarter, at more CPU than the network ever costs.
         ws_per_message_deflate=False,
+        ws_ping_timeout=PONG_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
