@@ -241,10 +241,19 @@ def test_not_an_image(data: bytes) -> None:
     assert "JPEG" in error.message
 
 
-def test_heic_gets_its_own_advice() -> None:
-    error = refused(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+@pytest.mark.parametrize("brand", [b"heic", b"hevc", b"mif1", b"msf1"])
+def test_heic_gets_its_own_advice(brand: bytes) -> None:
+    """iPhones write heic first, other cameras and programs mif1."""
+    error = refused(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(100))
     assert error.code == "not_an_image"
     assert "HEIC" in error.message
+
+
+def test_avif_under_a_general_brand_is_no_heic() -> None:
+    data = saved(Image.new("RGB", (64, 64), "red"), "AVIF")
+    assert data[8:12] == b"avif"
+    picture = decode_picture(data[:8] + b"mif1" + data[12:], max_pixels=10_000)
+    assert picture.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF"])

@@ -33,6 +33,8 @@ _CERTAIN = frozenset({"JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "JPEG2000"})
 _ICONS = frozenset({"ICO", "ICNS"})
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+_GENERAL_BRANDS = frozenset({b"mif1", b"msf1"})  # HEIC or AVIF: the brands that follow tell
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 # Pillow knows these by their signature, but they are videos.
 _FILMS = frozenset({"MPEG", "FLI"})
@@ -62,7 +64,7 @@ def decode_picture(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
 
 def looks_like_picture(data: bytes) -> bool:
     """Whether a file begins as one of the picture formats does, readable here or not; decodes nothing."""
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+    if _is_heic(data):
         return True
     Image.init()
     signatures = (Image.OPEN[name][1] for name in Image.ID if name not in _FILMS)
@@ -73,7 +75,7 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """Read the header only. Unlike ``Image.open``, which has a limit of its own, this leaves that to the caller."""
     if not data:
         raise ImageError("not_an_image", f"The picture's file is empty. Send a {_KINDS} file.")
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+    if _is_heic(data):
         raise ImageError("not_an_image", f"HEIC photos cannot be read. Save the picture as {_KINDS} and send that.")
     Image.init()
     # Formats without a signature accept too much to be asked first.
@@ -94,6 +96,13 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
             if name in _CERTAIN:
                 raise _unreadable(name) from error
     raise _unreadable(None)
+
+
+def _is_heic(data: bytes) -> bool:
+    """By the file's first box, which names the brand and those it is compatible with (ISO/IEC 14496-12, 4.3)."""
+    size, kind, brand = data[:4], data[4:8], data[8:12]
+    others = {data[at : at + 4] for at in range(16, min(int.from_bytes(size, "big"), 128), 4)}
+    return kind == b"ftyp" and (brand in _HEIC_BRANDS or (brand in _GENERAL_BRANDS and not others & _AVIF_BRANDS))
 
 
 def _unreadable(format_name: str | None) -> ImageError:
