@@ -10,26 +10,32 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import itertools
 import json
 import weakref
 from collections.abc import Iterator
+from fractions import Fraction
 
 import httpx
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from websockets.sync.client import connect
 
 from lipstream.cache import PreparedCache
 from lipstream.config import Settings
+from lipstream.engines.base import Actor
 from lipstream.errors import CancelledError, LipstreamError, ModelError
 from lipstream.job import Job
+from lipstream.media.audio import open_recording
+from lipstream.render import render
 from lipstream.server.limits import WorkQueue
 from lipstream.server.messages import LipsyncRequest
 from lipstream.server.service import Service
 from lipstream.server.stream_messages import SessionStart
 from lipstream.server.stream_session import StreamSession
 from tests.live_server import LiveServer, running_server, wait_until
-from tests.media import png_bytes
+from tests.media import noisy_vowels, png_bytes, wav_bytes
 
 FACELESS = png_bytes(np.full((64, 64, 3), 90, np.uint8))
 SECONDS = 5.0
@@ -76,6 +82,16 @@ def test_a_failed_job() -> None:
 
     asyncio.run(work())
     wait_until(lambda: references[0]() is None, "the job's variables are gone", SECONDS)
+
+
+def test_a_job_whose_client_has_left(small_actor: Actor) -> None:
+    """Its encoder has threads, and at 12 megapixels 400 MB."""
+    recording = open_recording(wav_bytes(noisy_vowels(3.0), 16_000), max_seconds=10)
+    frames = itertools.count()
+    with pytest.raises(CancelledError):
+        render(small_actor, recording, Fraction(25), cancelled=lambda: next(frames) > 20)
+    encoders = [thing for thing in gc.get_objects() if isinstance(thing, VideoCodecContext)]
+    assert not encoders
 
 
 def test_a_failed_preparation() -> None:

@@ -43,21 +43,21 @@ def render(
     session = Session(actor, sample_rate=recording.sample_rate, fps=fps, batch=batch)
     if session.knows_voices:
         session.meet(_beginning(recording))
-    video = TalkingVideo(actor.avatar.picture, fps, recording, encoding)
+    with TalkingVideo(actor.avatar.picture, fps, recording, encoding) as video:
 
-    def show(frames: Iterable[Frame]) -> None:
-        for frame in frames:
-            if cancelled():
-                raise CancelledError
-            video.add_frame(frame.patch)
-            if on_progress:
-                on_progress(frame.index + 1, total)
+        def show(frames: Iterable[Frame]) -> None:
+            for frame in frames:
+                if cancelled():
+                    raise CancelledError
+                video.add_frame(frame.patch)
+                if on_progress:
+                    on_progress(frame.index + 1, total)
 
-    for block in recording.blocks():
-        video.add_audio(block)
-        show(session.push(block))
-    show(session.flush())
-    return video.finish()
+        for block in recording.blocks():
+            video.add_audio(block)
+            show(session.push(block))
+        show(session.flush())
+        return video.finish()
 
 
 def _beginning(recording: Recording) -> NDArray[np.float32]:

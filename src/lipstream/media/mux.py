@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from contextlib import suppress
 from fractions import Fraction
 
 import av
+import av.error
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ class Mp4Writer:
     """
 
     def __init__(self, timescale: int) -> None:
-        self._buffer = io.BytesIO()
+        self._buffer = buffer = io.BytesIO()
         self.container = av.open(
             self._buffer,
             "w",
@@ -32,7 +34,7 @@ class Mp4Writer:
             options={"movflags": "faststart", "movie_timescale": str(timescale)},
             buffer_size=1 << 18,
             # To move the index, the muxer opens its own output a second time, for reading.
-            io_open=lambda _url, _flags, _options: _Reader(self._buffer),
+            io_open=lambda _url, _flags, _options: _Reader(buffer),
         )
 
     def write(
@@ -49,6 +51,12 @@ class Mp4Writer:
         """Write the index; give the whole file."""
         self.container.close()
         return self._buffer.getvalue()
+
+    def abandon(self) -> None:
+        """Let go of the encoders although it is not finished, which costs nothing if it is: the container and its
+        streams hold each other, and would keep them with their threads and pictures until Python's collector comes."""
+        with suppress(av.error.FFmpegError):
+            self.container.close()
 
 
 class _Reader:
@@ -73,6 +81,7 @@ class TalkingVideo:
 
     Video is H.264 (yuv420p) at the picture's size, audio AAC; both start at 0. The video lasts frames / fps, the audio
     as long as the samples that were added. Blocking, not thread-safe; memory grows by the size of the file only.
+    A context manager: whoever leaves its block without :meth:`finish` abandons it.
     """
 
     def __init__(
@@ -83,6 +92,12 @@ class TalkingVideo:
         self._audio_stream = self._mp4.container.add_stream("aac", rate=playback_rate(recording.sample_rate))
         self._video = VideoEncoder(self._video_stream.codec_context, picture, fps, encoding)
         self._audio = AudioEncoder(self._audio_stream.codec_context, recording.sample_rate, recording.channels)
+
+    def __enter__(self) -> TalkingVideo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mp4.abandon()
 
     def add_frame(self, patch: Patch | None) -> None:
         """The next frame: the picture with ``patch`` on it."""
