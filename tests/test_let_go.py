@@ -61,8 +61,8 @@ class Payload:
 
 
 def kept() -> list[str]:
-    """What the server still holds of requests."""
-    kinds = (Job, LipsyncRequest, SessionStart, StreamSession)
+    """What is still held of requests."""
+    kinds = (Job, LipsyncRequest, SessionStart, StreamSession, VideoCodecContext)
     return [type(thing).__name__ for thing in gc.get_objects() if type(thing) in kinds]
 
 
@@ -90,8 +90,7 @@ def test_a_job_whose_client_has_left(small_actor: Actor) -> None:
     frames = itertools.count()
     with pytest.raises(CancelledError):
         render(small_actor, recording, Fraction(25), cancelled=lambda: next(frames) > 20)
-    encoders = [thing for thing in gc.get_objects() if isinstance(thing, VideoCodecContext)]
-    assert not encoders
+    assert not kept()
 
 
 def test_a_failed_preparation() -> None:

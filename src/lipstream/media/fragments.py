@@ -97,16 +97,17 @@ class FragmentWriter:
             "use_editlist": "0",
             "video_track_timescale": str(self._ticks * fps),
         }
-        # Kept: the encoders belong to it.
-        self._container = av.open(buffer, "w", format="mp4", options=options)
-        video = self._container.add_stream("libx264", rate=fps)
-        audio = self._container.add_stream("aac", rate=self._rate)
+        container = av.open(buffer, "w", format="mp4", options=options)
+        video = container.add_stream("libx264", rate=fps)
+        audio = container.add_stream("aac", rate=self._rate)
         # FFmpeg's default search for the best quantisers takes five times as long and is not heard at this bit rate.
         audio.codec_context.options = {"aac_coder": "fast"}
         self._video = VideoEncoder(video.codec_context, picture, fps, encoding)
         self._audio = AudioEncoder(audio.codec_context, sample_rate, channels)
-        self._container.start_encoding()
+        container.start_encoding()
         self._head = buffer.getvalue()
+        # It and its streams hold each other: open, it would keep the encoders and their threads when this writer goes.
+        container.close()
         self._mime = f'video/mp4; codecs="{_avc_codec(video.codec_context.extradata)}, mp4a.40.2"'
         self._number = 0
         self._audio_time = 0
