@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -51,5 +52,12 @@ def test_leaving_while_progress_is_told_is_no_mistake() -> None:
         service = SimpleNamespace(settings=Settings(), metrics=metrics, render=render)
         await Conversation(cast(Any, websocket), cast(Service, service)).run()
         assert websocket.sent == 1
+        await asyncio.sleep(PROGRESS_INTERVAL)  # the loop lets go of what it has just done
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Job)], "nobody keeps its megabytes"
 
-    asyncio.run(asyncio.wait_for(talk(), 30))
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(asyncio.wait_for(talk(), 30))
+    finally:
+        gc.enable()

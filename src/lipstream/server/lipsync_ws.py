@@ -183,7 +183,10 @@ class Conversation:
                 reporter.cancel()
                 await asyncio.gather(reporter, return_exceptions=True)
         if reporter and not reporter.cancelled():
-            reporter.result()  # raises: the client has left
+            try:
+                reporter.result()  # raises: the client has left
+            finally:
+                del reporter  # or it lives on in a circle with its error and this frame
         if progress:
             await self._websocket.send_text(progress_text(meter.done, meter.total, request))
         await self._websocket.send_text(text)
