@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import json
+import logging
 import os
 import shutil
 import threading
@@ -27,6 +29,7 @@ from lipstream.config import Settings
 from lipstream.errors import FaceError, SessionError
 from lipstream.face.finder import FaceFinder
 from lipstream.media.size import SizeLimit, shrink
+from lipstream.server.service import Service
 from lipstream.studio import Studio
 from tests.live_server import LiveServer, running_server
 from tests.media import png_bytes
@@ -190,6 +193,28 @@ def test_half_an_avatar_is_nobody(library: AvatarLibrary, tmp_path: Path) -> Non
     record, _ = library.add(b"picture", look)
     shutil.copytree(tmp_path / "avatars" / record.id, tmp_path / "avatars" / f".{record.id}-1234")
     assert library.records() == [record]
+
+
+def test_whether_there_is_a_place_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert AvatarLibrary(tmp_path, 1).writable
+    assert AvatarLibrary(tmp_path / "not" / "yet", 1).writable
+    assert not (tmp_path / "not").exists()
+    (tmp_path / "file").touch()
+    assert not AvatarLibrary(tmp_path / "file" / "below", 1).writable
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)  # root may write everywhere
+    assert not AvatarLibrary(tmp_path / "not" / "yet", 1).writable
+
+
+def test_a_server_says_that_avatars_cannot_be_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("lipstream"), "propagate", True)  # servers of other tests change it
+    caplog.set_level(logging.WARNING, "lipstream")
+    (tmp_path / "file").touch()
+    service = Service(Settings(avatar_dir=tmp_path / "file" / "below"))
+    asyncio.run(service.load())
+    service.close()
+    assert "Set LIPSTREAM_AVATAR_DIR" in caplog.text
 
 
 def test_old_drafts_are_swept_and_young_ones_are_not(library: AvatarLibrary, tmp_path: Path) -> None:

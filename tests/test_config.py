@@ -87,6 +87,16 @@ def test_values_that_make_no_sense_are_refused_by_name(monkeypatch: pytest.Monke
         Settings()
 
 
+@pytest.mark.parametrize("name", ["cache_dir", "checkpoints_dir", "avatar_dir"])
+def test_a_file_where_a_folder_should_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(f"{PREFIX}{name.upper()}", str(tmp_path / "file"))
+    with pytest.raises(ValidationError, match=f"(?s){name}.*must be a folder"):
+        Settings()
+    monkeypatch.setenv(f"{PREFIX}{name.upper()}", str(tmp_path / "not" / "yet" / "there"))
+    assert getattr(Settings(), name) == tmp_path / "not" / "yet" / "there"
+
+
 def shown_default(field: FieldInfo) -> str:
     """A default as the table shows it."""
     if field.default_factory is not None:

@@ -29,7 +29,6 @@ TURNED_YAW, TURNED_PITCH = 25.0, 25.0
 """Heads turned further than this get a warning, degrees."""
 SMALL_FACE = 32.0
 """Faces whose eyes are closer together than this get a warning, pixels."""
-
 ABANDONED_SECONDS = 3600.0
 """From this age on a draft is one that a killed process left."""
 
@@ -100,9 +99,17 @@ class AvatarLibrary:
     """
 
     def __init__(self, directory: Path, capacity: int) -> None:
-        self._directory = directory
+        self.directory = directory
+        """Where they are; made when the first one comes."""
         self._capacity = capacity
         self._lock = threading.Lock()
+
+    @property
+    def writable(self) -> bool:
+        """Whether the folder, or the first one above it that is there, may be written in."""
+        wanted = self.directory.absolute()
+        there = next(path for path in (wanted, *wanted.parents) if path.exists())
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
     def add(
         self, data: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None, kind: Kind = "image"
@@ -118,7 +125,7 @@ class AvatarLibrary:
                 self._touch(name)
                 return self._record(name), False
             except SessionError:  # forgotten in this moment, or damaged: then it is new
-                self._delete(self._directory / name)
+                self._delete(self.directory / name)
         avatar = look(data)
         record = _describe(name, avatar, face_index)
         with self._lock:
@@ -155,10 +162,10 @@ class AvatarLibrary:
         """Delete a picture. Raises :class:`SessionError` (``avatar_unknown``)."""
         self._require(name)
         with self._lock:
-            self._delete(self._directory / name)
+            self._delete(self.directory / name)
 
     def _has(self, name: str) -> bool:
-        return bool(_ID.fullmatch(name)) and (self._directory / name).is_dir()
+        return bool(_ID.fullmatch(name)) and (self.directory / name).is_dir()
 
     def _require(self, name: str) -> None:
         if not self._has(name):
@@ -166,7 +173,7 @@ class AvatarLibrary:
 
     def _read(self, name: str, part: str) -> bytes:
         try:
-            return (self._directory / name / part).read_bytes()
+            return (self.directory / name / part).read_bytes()
         except FileNotFoundError:  # another process or thread has just forgotten it
             raise _unknown() from None
 
@@ -181,7 +188,7 @@ class AvatarLibrary:
 
     def _write(self, record: AvatarRecord, data: bytes, thumbnail: bytes) -> None:
         """All files, then the folder's name: nobody sees half an avatar."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         draft = self._draft(record.id)
         draft.mkdir()
         try:
@@ -189,7 +196,7 @@ class AvatarLibrary:
             (draft / _THUMBNAIL).write_bytes(thumbnail)
             (draft / _FACTS).write_text(json.dumps(record.to_json()))
             with suppress(OSError):  # somebody else was faster with the same picture
-                draft.rename(self._directory / record.id)
+                draft.rename(self.directory / record.id)
         finally:  # the disk may be full
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -204,7 +211,7 @@ class AvatarLibrary:
                 self._delete(folder)
 
     def _sweep(self) -> None:
-        for draft in self._directory.glob(f".*-{'[0-9a-f]' * 32}"):
+        for draft in self.directory.glob(f".*-{'[0-9a-f]' * 32}"):
             with suppress(FileNotFoundError):  # another process was faster
                 if time.time() - draft.stat().st_mtime > ABANDONED_SECONDS:
                     shutil.rmtree(draft, ignore_errors=True)
@@ -218,16 +225,16 @@ class AvatarLibrary:
 
     def _draft(self, name: str) -> Path:
         """A folder that is not an avatar's."""
-        return self._directory / f".{name}-{uuid.uuid4().hex}"
+        return self.directory / f".{name}-{uuid.uuid4().hex}"
 
     def _folders(self) -> list[Path]:
-        if not self._directory.is_dir():
+        if not self.directory.is_dir():
             return []
-        return [path for path in self._directory.iterdir() if _ID.fullmatch(path.name)]
+        return [path for path in self.directory.iterdir() if _ID.fullmatch(path.name)]
 
     def _touch(self, name: str) -> None:
         try:
-            os.utime(self._directory / name / _FACTS)
+            os.utime(self.directory / name / _FACTS)
         except FileNotFoundError:
             raise _unknown() from None
 

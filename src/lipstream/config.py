@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "LIPSTREAM_"
@@ -172,3 +173,11 @@ class Settings(BaseSettings):
         default=20, ge=0, le=51, description="x264's constant rate factor: lower looks better and is larger."
     )
     preset: Preset = Field(default="veryfast", description="x264's preset: slower makes smaller files.")
+
+    @field_validator("cache_dir", "checkpoints_dir", "avatar_dir")
+    @classmethod
+    def _folder(cls, path: Path | None) -> Path | None:
+        """A folder that is not there yet is fine; a file in its place would be an error of every request."""
+        if path is not None and path.exists() and not path.is_dir():
+            raise PydanticCustomError("not-a-folder", "{path} is a file; it must be a folder", {"path": str(path)})
+        return path

@@ -76,6 +76,11 @@ class Service:
 
     def _open(self) -> Studio:
         one_thread_per_library()
+        if not self.avatars.writable:
+            logger.warning(
+                "Nothing can be written in %s: avatars cannot be uploaded. Set LIPSTREAM_AVATAR_DIR.",
+                self.avatars.directory,
+            )
         return Studio.open(self.settings)
 
     def _fail(self, error: LipstreamError) -> None:
