@@ -17,11 +17,12 @@ from websockets.sync.client import connect as open_websocket
 from lipstream.client import connect
 from lipstream.config import Settings
 from lipstream.errors import LipstreamError
-from lipstream.server import forms
+from lipstream.server import forms, serve
 from lipstream.server.limits import Places
 from tests.live_server import LiveServer, running_server, wait_until
 
 PLACES = 2
+UPLOAD = "POST /v1/lipsync HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +102,30 @@ def test_room_comes_back(server: LiveServer) -> None:
         wait_until(lambda: taken(server) == 0, "the place is free")
 
 
+@pytest.mark.parametrize("beginning", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
+def test_who_asks_for_nothing_is_shown_out(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    """And nobody else."""
+    monkeypatch.setattr(serve, "FIRST_REQUEST_SECONDS", 0.3)
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as silent,
+        open_websocket(server.websocket_url()) as websocket,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as uploading,
+    ):
+        uploading.sendall(f"{UPLOAD}Content-Length: 1000\r\n\r\n--b\r\n".encode())
+        silent.sendall(beginning)
+        assert silent.recv(100) == b""
+        websocket.send("no JSON")
+        assert json.loads(websocket.recv(timeout=30))["code"] == "bad_json"
+        uploading.sendall(bytes(995))
+        assert b" 400 " in uploading.recv(4096).splitlines()[0]
+
+
 def test_an_upload_that_stalls_is_ended(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forms, "STALL_SECONDS", 0.3)
-    head = "POST /v1/lipsync HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as stalling:
-        stalling.sendall(f"{head}Content-Length: 1000\r\n\r\n--b\r\n".encode())
+        stalling.sendall(f"{UPLOAD}Content-Length: 1000\r\n\r\n--b\r\n".encode())
         assert b" 408 " in stalling.recv(4096).splitlines()[0]
         wait_until(lambda: taken(server) == 0, "the place is free")
 

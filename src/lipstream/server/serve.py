@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import socket
@@ -10,6 +11,7 @@ from typing import Any
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lipstream.config import MIB, Settings
 from lipstream.server.app import create_app
@@ -24,6 +26,10 @@ PONG_SECONDS = 600.0
 """How long a WebSocket's other end may take to answer a ping. The answer waits behind whatever is under way, so this is
 also the longest that one message may take to arrive on a slow line; uvicorn's 20 seconds cut off long recordings and
 videos in the middle. Dead lines are noticed sooner by the system (:mod:`lipstream.server.listening`)."""
+
+FIRST_REQUEST_SECONDS = 30.0
+"""How long a connection may be open before it has asked for anything. uvicorn itself waits for ever, until there are no
+file descriptors left for anybody else."""
 
 _EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
 
@@ -65,12 +71,32 @@ class _Server(uvicorn.Server):
             logger.info("The page is at %s (Ctrl-C ends it)", self._address)
 
 
+class _Protocol(HttpToolsProtocol):
+    """HTTP for those who ask."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(FIRST_REQUEST_SECONDS, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything."""
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    def _give_up(self) -> None:
+        became_websocket = self.transport.get_protocol() is not self
+        if self.cycle is None and not became_websocket:
+            self.transport.close()
+
+
 def server_config(settings: Settings) -> uvicorn.Config:
     """uvicorn's configuration for these settings."""
     return uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        http=_Protocol,
         log_level=settings.log_level,
         log_config=_logging(settings.log_level),
         # A little over our own limit, so that a message a little too large gets our answer and not just a closed door.
