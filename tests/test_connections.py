@@ -130,6 +130,14 @@ def test_an_upload_that_stalls_is_ended(server: LiveServer, monkeypatch: pytest.
         wait_until(lambda: taken(server) == 0, "the place is free")
 
 
+def test_where_there_is_no_place_at_all_nobody_is_told_to_wait() -> None:
+    refusal = Places(0, "live streams").refusal()
+    assert refusal is not None
+    assert refusal.code == "server_busy"
+    assert "no live streams" in refusal.message
+    assert "again" not in refusal.message
+
+
 def test_places_are_counted_whatever_happens() -> None:
     places = Places(1, "doors")
 

@@ -31,6 +31,8 @@ class Places:
         """What to answer (``server_busy``) when there is no room now."""
         if self.taken < self._most:
             return None
+        if not self._most:
+            return BusyError("server_busy", f"This server is set up to allow no {self._what}.")
         return BusyError(
             "server_busy",
             f"{self.taken} {self._what} are open, and no more are allowed. Try again in {RETRY_SECONDS} seconds.",
