@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipstream.config import Settings
 from lipstream.errors import EngineError, FaceError, ImageError
 from lipstream.face.finder import FaceFinder
+from lipstream.models.store import ModelStore
 from lipstream.session import Session
 from lipstream.studio import Job, Studio
 from tests.media import png_bytes, wav_bytes
@@ -33,6 +35,15 @@ def test_silence_works(studio: Studio, sample_portrait: Path) -> None:
     mp4 = studio.render(Job(image=sample_portrait.read_bytes(), audio=QUIET))
     with av.open(io.BytesIO(mp4)) as file:
         assert file.streams.video[0].frames == 7
+
+
+def test_a_limit_below_the_size_of_our_own_portrait_keeps_nobody_from_working(
+    store: ModelStore, portrait: bytes
+) -> None:
+    """The portrait is what the warm-up draws."""
+    strict = Studio.open(Settings(cache_dir=store.cache, max_image_pixels=100_000))
+    strict.warm_up()
+    assert strict.render(Job(image=portrait, audio=QUIET))
 
 
 def test_a_face_turned_too_far_is_refused_with_its_angle(

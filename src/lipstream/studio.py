@@ -94,7 +94,10 @@ class Studio:
         """Run one tiny real job, so that the first user does not wait for what is done only once."""
         self._finder.find(np.full((64, 64, 3), 127, np.uint8))
         if self._rehearsal:
-            actor = self.actor(self._rehearsal)
+            try:
+                actor = self.actor(self._rehearsal)
+            except ImageError:
+                return  # the settings only allow smaller pictures than this one
             session = Session(actor, sample_rate=SPEECH_RATE, fps=Fraction(25))
             for _ in (*session.push(np.zeros(SPEECH_RATE // 2, np.float32)), *session.flush()):
                 pass
