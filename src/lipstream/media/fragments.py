@@ -106,7 +106,7 @@ class FragmentWriter:
         self._audio = AudioEncoder(audio.codec_context, sample_rate, channels)
         container.start_encoding()
         self._head = buffer.getvalue()
-        # It and its streams hold each other: open, it would keep the encoders and their threads when this writer goes.
+        # An open container and its streams refer to each other and would keep the encoders alive after this writer.
         container.close()
         self._mime = f'video/mp4; codecs="{_avc_codec(video.codec_context.extradata)}, mp4a.40.2"'
         self._number = 0

@@ -53,8 +53,8 @@ class Mp4Writer:
         return self._buffer.getvalue()
 
     def abandon(self) -> None:
-        """Let go of the encoders although it is not finished, which costs nothing if it is: the container and its
-        streams hold each other, and would keep them with their threads and pictures until Python's collector comes."""
+        """Free the encoders without finishing; does nothing after :meth:`finish`. Without it the container and its
+        streams, which refer to each other, would keep threads and pictures until Python collects its garbage."""
         with suppress(av.error.FFmpegError):
             self.container.close()
 

@@ -1,4 +1,4 @@
-"""How many WebSockets and requests are open at the same time, and what one too many is told."""
+"""The limit on WebSockets and HTTP requests that are open at the same time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lipstream.server.service import Service
 from lipstream.server.stream_messages import error_message
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Always answered and never counted: who watches the server has to see that it is full."""
+"""Always answered and never counted, so that monitoring can see that the server is full."""
 STREAM = "/ws/stream"
 
 _CLOSING_SECONDS = 1.0
@@ -24,14 +24,14 @@ _TRY_LATER = 1013  # IANA registry of close codes
 
 
 class ConnectionLimit:
-    """ASGI middleware: every WebSocket and every request takes a place, from its first line to its last byte."""
+    """ASGI middleware: every WebSocket and every request takes a place until it is over."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve if there is room; say ``server_busy`` if there is none."""
+        """Serve if there is room, otherwise answer ``server_busy``."""
         if scope["type"] == "lifespan" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
         elif refusal := self._service.connections.refusal():
@@ -41,7 +41,7 @@ class ConnectionLimit:
                 await self._app(scope, receive, send)
 
     async def _refuse(self, refusal: BusyError, scope: Scope, receive: Receive, send: Send) -> None:
-        """In the form of whatever was asked for: clients need not know this limit apart from others."""
+        """Answer in the format of the endpoint that was asked for."""
         if scope["type"] == "http":
             self._service.metrics.answered("http", refusal.code)
             await discard(Request(scope, receive))  # most clients look at the answer when they have sent everything
@@ -55,7 +55,7 @@ class ConnectionLimit:
 
 
 async def _turn_away(websocket: WebSocket, text: str, refusal: BusyError) -> None:
-    """A refused handshake would tell a page nothing, so there is one, and a message, and the end."""
+    """Accept, say why, close: pages cannot see why a handshake was refused."""
     await websocket.accept()
     await websocket.send_text(text)
     await websocket.close(_TRY_LATER, f"{refusal.code}: {refusal.message}")

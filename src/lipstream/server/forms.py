@@ -27,7 +27,7 @@ from lipstream.server.messages import (
 MAX_PARTS = 32
 MAX_FIELD_BYTES = 4096
 STALL_SECONDS = 30.0
-"""How long an upload may bring nothing."""
+"""How long an upload may pause before it is given up."""
 DISCARD_SECONDS = 5.0
 """How long the rest of an upload that is too large is read and thrown away. Most clients only look at the answer once
 they have sent everything, so closing at once would show them a broken connection instead of the reason."""
@@ -63,7 +63,7 @@ async def read_form(request: Request, settings: Settings, files: Collection[str]
         if upload.stalled:
             raise RequestError(
                 "upload_stalled",
-                f"Nothing of the upload came for {STALL_SECONDS:g} seconds, and it is not complete. Send it again.",
+                f"No data arrived for {STALL_SECONDS:g} seconds, and the upload is incomplete. Send it again.",
             ) from None
         await discard(request)
         if upload.too_large:
@@ -82,7 +82,7 @@ class _Upload:
         self.left = False
         """Whether the client went away in the middle."""
         self.stalled = False
-        """Whether nothing came for :data:`STALL_SECONDS`: such a client would keep its place for ever."""
+        """Whether no data arrived for :data:`STALL_SECONDS`. Such a client would otherwise keep its place for ever."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body. Over the limit, and when the client leaves or stalls, it ends with :class:`MultiPartException`,
@@ -106,7 +106,7 @@ class _Upload:
 
 
 async def discard(request: Request) -> None:
-    """Read what is left of an upload to nowhere, for :data:`DISCARD_SECONDS` at most."""
+    """Read the rest of an upload and throw it away, for at most :data:`DISCARD_SECONDS`."""
 
     async def drain() -> None:
         async for _ in request.stream():

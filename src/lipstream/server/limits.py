@@ -18,17 +18,17 @@ RETRY_SECONDS = 5
 
 
 class Places:
-    """Room for a number of things that go on at the same time. Belongs to the event loop."""
+    """A limited number of places for things that happen at the same time. Belongs to the event loop."""
 
     def __init__(self, most: int, what: str) -> None:
-        """``what`` completes "8 … are open" for whoever finds no room."""
+        """``what`` completes the sentence "8 … are open" in the refusal."""
         self._most = most
         self._what = what
         self.taken = 0
         """Places that are taken."""
 
     def refusal(self) -> BusyError | None:
-        """What to answer (``server_busy``) when there is no room now."""
+        """The error to answer with (``server_busy``) if all places are taken, else None."""
         if self.taken < self._most:
             return None
         if not self._most:

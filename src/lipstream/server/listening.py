@@ -6,9 +6,9 @@ import errno
 import socket
 
 SILENCE_SECONDS = 60
-"""How long the other end of a connection may take in nothing of what it is sent before the system ends the connection:
-asyncio does not close one while something is left to send, so who stops reading would keep an answer in memory for
-ever. Also how long a line may be dead before that is noticed."""
+"""How long the other end of a connection may go without accepting any of the data sent to it before the operating
+system ends the connection. asyncio does not close a connection while there is data left to send, so a client that stops
+reading would keep its answer in memory for ever. Also how long it takes to notice that the other end is gone."""
 _PROBES = 4
 
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -53,7 +53,7 @@ def _opened(family: int, address: tuple[object, ...]) -> socket.socket | None:
 
 
 def _watch(listening: socket.socket) -> None:
-    """Have the system look after all connections that come in here, as far as it can: Linux can all of it."""
+    """Have the operating system end connections that are stuck or dead. Only Linux has all of these options."""
     interval = SILENCE_SECONDS // _PROBES
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (

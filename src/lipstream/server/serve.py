@@ -23,13 +23,13 @@ SHUTDOWN_SECONDS = 3
 """How long running HTTP requests may go on after the server is told to stop; WebSockets are closed at once."""
 
 PONG_SECONDS = 600.0
-"""How long a WebSocket's other end may take to answer a ping. The answer waits behind whatever is under way, so this is
-also the longest that one message may take to arrive on a slow line; uvicorn's 20 seconds cut off long recordings and
-videos in the middle. Dead lines are noticed sooner by the system (:mod:`lipstream.server.listening`)."""
+"""How long a WebSocket client may take to answer a ping. Its answer waits behind the message that is being transferred,
+so this is also the longest that one message may take on a slow connection. uvicorn's 20 seconds cut off long recordings
+and videos halfway. The operating system notices dead connections sooner (:mod:`lipstream.server.listening`)."""
 
 FIRST_REQUEST_SECONDS = 30.0
-"""How long a connection may be open before it has asked for anything. uvicorn itself waits for ever, until there are no
-file descriptors left for anybody else."""
+"""How long a connection may stay open without a request. uvicorn itself waits for ever, until no file descriptors are
+left for other clients."""
 
 _EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
 
@@ -72,15 +72,15 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP for those who ask."""
+    """HTTP that closes connections on which no request arrives."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for the first request."""
+        """Start waiting for the first request."""
         super().connection_made(transport)
         self._patience = self.loop.call_later(FIRST_REQUEST_SECONDS, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Stop waiting."""
         self._patience.cancel()
         super().connection_lost(exc)
 

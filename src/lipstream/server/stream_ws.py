@@ -31,7 +31,7 @@ from lipstream.server.stream_session import Prepared, StreamSession
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
-"""How long a client may take to send ``session.start``: a photo takes its time on a telephone's way up."""
+"""How long a client may take to send ``session.start``: phones upload slowly."""
 PATIENT_SHARE = Fraction(2, 3)
 """Of the lead: how long a due frame may wait for speech. The rest is left for the network."""
 PATIENCE_SECONDS = 1.0
@@ -79,7 +79,7 @@ async def _talk(websocket: WebSocket, service: Service) -> None:
     if refusal := service.live.places.refusal():
         raise refusal  # before the client has sent a picture for nothing
     start = await _first_message(websocket, service)
-    # Not before it wants to begin: a connection that only stands there takes no one's place.
+    # Only now: an idle connection must not take a place from a client that wants to start.
     with service.live.places.take(), service.metrics.live_sessions.track_inprogress():
         session = await _prepare(websocket, service, start)
         await session.run()
