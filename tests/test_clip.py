@@ -1,4 +1,4 @@
-"""Clips in memory: forth and back without doubled ends, the frame of the moment, in any order."""
+"""Clips in memory: playback back and forth without repeated ends, frames by time, access in any order."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ FPS = Fraction(25)
 LIMITS = VideoLimits(1_000_000, 20.0)
 COUNT = 14
 EMPTY = range(5, 9)
-"""Frames whose face is taken away where that is tested; for real, it would be bridged."""
+"""Frames from which the face is removed. Tests with them turn off the bridging of short gaps."""
 QUIET = wav_bytes(np.zeros(4_000, np.float32), 16_000)
 
 
@@ -371,7 +371,7 @@ def test_the_wrong_field(studio: Studio, clip_file: bytes, sample_portrait: Path
     with pytest.raises(VideoError) as refused:
         studio.render(Job(video=sample_portrait.read_bytes(), audio=QUIET))
     assert refused.value.code == "not_a_video"
-    assert "field for pictures" in refused.value.message
+    assert "Send a picture as a picture" in refused.value.message
 
 
 def test_limits_are_those_of_the_settings(store: ModelStore, clip_file: bytes) -> None:

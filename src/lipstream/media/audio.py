@@ -1,4 +1,4 @@
-"""Recordings: whatever FFmpeg decodes, measured by decoding it, read again block by block."""
+"""Recordings in any format that FFmpeg decodes: measured by decoding them once, then read block by block."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lipstream.media.decode import Piece, decode, padding
 from lipstream.media.downmix import downmix
 from lipstream.media.resample import Resampler
 
-_BLOCK = 8_192  # samples; the longest block handed out
+_BLOCK = 8_192  # samples; the longest block that is given
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A sound file and what is really in it. The sound itself stays encoded, so a long recording costs no memory."""
+    """A sound file and what it really contains. The sound stays encoded, so a long recording takes little memory."""
 
     data: bytes = field(repr=False)
-    """The file, as it came."""
+    """The file, unchanged."""
     sample_rate: int
-    """Rate of what :meth:`blocks` gives, in Hz: the one most of the recording has."""
+    """Sample rate of :meth:`blocks`, in Hz: the rate that most of the recording has."""
     channels: int
     """1 or 2; more are mixed down to 2."""
     samples: int
@@ -38,7 +38,7 @@ class Recording:
         return Fraction(self.samples, self.sample_rate)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Decode from the beginning: (n, channels) float32 in [-1, 1], 0 < n ≤ 8192, :attr:`samples` in all."""
+        """Decode from the beginning: (n, channels) float32 in [-1, 1], 0 < n ≤ 8192, :attr:`samples` in total."""
         left = self.samples
         for rate, pieces in itertools.groupby(decode(self.data), lambda piece: piece.sample_rate):
             for block in self._at_own_rate(rate, pieces):
@@ -60,21 +60,21 @@ class Recording:
 
 
 def open_recording(data: bytes, *, max_seconds: float) -> Recording:
-    """Measure a sound file by decoding it once; headers are not believed, and of a damaged file what decodes is kept.
+    """Measure a sound file by decoding it once. Headers are not trusted; of a damaged file, whatever decodes is kept.
 
-    Decoding stops as soon as ``max_seconds`` is passed. Raises :class:`lipstream.errors.AudioError`: ``not_audio``,
+    Decoding stops as soon as ``max_seconds`` is exceeded. Raises :class:`lipstream.errors.AudioError`: ``not_audio``,
     ``no_audio_stream``, ``audio_empty``, ``audio_too_long``.
     """
     runs, channels, last = _measure(data, max_seconds)
     if last is None:
-        raise AudioError("audio_empty", "The recording has zero samples. Send one with some speech in it.")
+        raise AudioError("audio_empty", "The recording contains no sound at all. Send one with some speech in it.")
     rate = max(runs, key=lambda run: run[1])[0]
     samples = sum(math.ceil(Fraction(count * rate, own_rate)) for own_rate, count in runs)
     return Recording(data, rate, channels, samples - padding(data, samples, rate, last))
 
 
 def _measure(data: bytes, max_seconds: float) -> tuple[list[tuple[int, int]], int, Piece | None]:
-    """Decode everything: (rate in Hz, samples) of each stretch of one rate, the channels (1 or 2), the last piece."""
+    """Decode everything: (rate in Hz, samples) of each stretch with one rate, the channels (1 or 2), the last piece."""
     runs: list[tuple[int, int]] = []
     before = Fraction(0)
     channels, last = 1, None
@@ -87,7 +87,7 @@ def _measure(data: bytes, max_seconds: float) -> tuple[list[tuple[int, int]], in
             if before + Fraction(samples, rate) > max_seconds:
                 raise AudioError(
                     "audio_too_long",
-                    f"The recording is longer than the {max_seconds:g} seconds allowed. Send a shorter one.",
+                    f"The recording is longer than {max_seconds:g} seconds, which is the limit. Send a shorter one.",
                 )
         before += Fraction(samples, rate)
         runs.append((rate, samples))

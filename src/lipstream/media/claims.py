@@ -1,7 +1,7 @@
-"""Sound files whose headers make FFmpeg take gigabytes before it notices that there is nothing behind them.
+"""Detects files whose headers make FFmpeg allocate gigabytes before it notices that the file has no such content.
 
-FFmpeg checks nearly every length against the file. These it does not: for them a few kilobytes are enough to exhaust a
-server's memory, and neither PyAV nor FFmpeg's options offer a limit.
+FFmpeg checks nearly every length against the size of the file, but not the ones here. A few kilobytes are enough to
+exhaust the memory of a server this way, and neither PyAV nor FFmpeg's options offer a limit.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import re
 import struct
 from collections.abc import Iterator
 
-# Boxes whose sample count takes no bytes in the file when all samples are alike (ISO/IEC 14496-12, 8.7.3 and 8.8.8):
-# the count is at this offset behind the box's name.
+# Boxes with a sample count that takes no further bytes if all samples are alike (ISO/IEC 14496-12, 8.7.3 and 8.8.8).
+# The count is at this offset after the name of the box.
 _COUNTED = {b"stsz": 8, b"trun": 4}
 _COUNT = re.compile(b"|".join(_COUNTED))
 
-# Compressed QuickTime sound counts the samples before compression: IMA ADPCM has nearly two to a byte.
+# For compressed sound, QuickTime counts the samples before compression: IMA ADPCM has nearly two per byte.
 _SAMPLES_PER_BYTE = 2
 
 
-# What FFmpeg takes for an MP4 or QuickTime file begins with a chain of boxes, one of these among them.
+# FFmpeg recognises a file as MP4 or QuickTime if it begins with a chain of boxes that contains one of these.
 _MP4_BOXES = frozenset(
     {
         b"ftyp",
@@ -40,14 +40,14 @@ _MP4_BOXES = frozenset(
 
 
 def claims_too_much(data: bytes) -> bool:
-    """Whether the file claims a list longer than the file itself."""
+    """Whether the file claims to contain a list that is longer than the file itself."""
     if data[:4] in (b"RIFF", b"RIFX", b"RF64"):
         return _riff_claims_too_much(data)
     return _mp4_claims_too_much(data)
 
 
 def _riff_claims_too_much(data: bytes) -> bool:
-    """Entries of an INFO list are read into memory of the size they claim, zeroed first."""
+    """FFmpeg reads entries of an INFO list into zeroed memory of the size that they claim."""
     at = data.find(b"LIST")
     while 0 <= at <= len(data) - 12:
         (size,) = struct.unpack_from(">I" if data[:4] == b"RIFX" else "<I", data, at + 4)
@@ -58,14 +58,14 @@ def _riff_claims_too_much(data: bytes) -> bool:
 
 
 def _mp4_claims_too_much(data: bytes) -> bool:
-    """For every sample that is counted, an index entry of 24 bytes is made."""
+    """FFmpeg makes an index entry of 24 bytes for every sample that is counted."""
     boxes = list(_top_level_boxes(data))
     if not any(kind in _MP4_BOXES for kind, _, _ in boxes):
         return False
     for kind, start, end in boxes:
         if kind == b"mdat":
             continue
-        if data.find(b"cmov", start, end) >= 0:  # a compressed index, unseen since QuickTime 6, could hide anything
+        if data.find(b"cmov", start, end) >= 0:  # a compressed index could hide anything
             return True
         for found in _COUNT.finditer(data, start, end):
             at = found.end() + _COUNTED[found.group()]
@@ -75,7 +75,7 @@ def _mp4_claims_too_much(data: bytes) -> bool:
 
 
 def _top_level_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, beginning and end of the boxes that follow one another in the file."""
+    """Name, beginning and end of each top-level box in the file."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)

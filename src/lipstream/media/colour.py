@@ -1,4 +1,4 @@
-"""Any of Pillow's modes to 8-bit sRGB, strip by strip."""
+"""Converts pictures of any Pillow mode to 8-bit sRGB, strip by strip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 Converter = Callable[[Image.Image], NDArray[np.uint8]]
-"""Takes a strip of the picture it was made for; gives (height, width, 3) uint8 RGB."""
+"""Takes a strip of the picture that it was made for; returns (height, width, 3) uint8 RGB."""
 
 _DEEP = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
@@ -24,7 +24,8 @@ _ICC_SPACES: dict[str, tuple[str, frozenset[str]]] = {
 
 
 def rgb_converter(image: Image.Image) -> Converter:
-    """How strips of this (loaded) picture become sRGB: depth, palette, transparency on white, colour profile."""
+    """A function that converts strips of this (loaded) picture to sRGB. It takes care of depth, palette, transparency
+    (shown on white) and colour profile."""
     white_level = _white_level(image)
     see_through = image.has_transparency_data and image.mode not in _DEEP
     profile = _profile(image)
@@ -43,9 +44,9 @@ def rgb_converter(image: Image.Image) -> Converter:
 
 
 def _white_level(image: Image.Image) -> float | None:
-    """The number that means white in a picture of more than 8 bits; None for 8 bits.
+    """The value that means white in a picture of more than 8 bits; None for 8 bits.
 
-    Files with integers of 32 bits or with floats do not say it, so it is the next usual one above the largest value.
+    Files with 32-bit integers or floats do not say it, so it is the smallest common one that no value exceeds.
     """
     if image.mode not in _DEEP:
         return None
@@ -71,9 +72,9 @@ def _opaque_to_rgb(strip: Image.Image, profile: tuple[str, ImageCms.ImageCmsTran
 
 
 def _profile(image: Image.Image) -> tuple[str, ImageCms.ImageCmsTransform] | None:
-    """The mode to bring strips into and the transform from there to sRGB; None when there is nothing to transform.
+    """The mode that strips must be converted to, and the transform from there to sRGB; None if no transform is needed.
 
-    A profile that is damaged, or of another colour space than the picture, is left out: so do browsers.
+    A profile that is damaged, or for another colour space than the picture's, is ignored, as in browsers.
     """
     embedded = image.info.get("icc_profile")
     srgb = ImageCms.createProfile("sRGB")
@@ -93,7 +94,7 @@ def _profile(image: Image.Image) -> tuple[str, ImageCms.ImageCmsTransform] | Non
 
 
 def _changes_nothing(mode: str, transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether a profile is sRGB by any name, tried on a cube of colours: most cameras embed it."""
+    """Whether a profile is sRGB under any name, which most cameras embed. Tested on a cube of colours."""
     if mode not in ("L", "RGB"):
         return False
     levels = np.linspace(0, 255, 9).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Sound out of any file, frame by frame, past the places where FFmpeg's and PyAV's own checks end."""
+"""Decodes the sound of any file frame by frame, with checks that FFmpeg and PyAV lack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lipstream.media.claims import claims_too_much
 
 MIN_RATE = 1_000
 MAX_RATE = 768_000
-"""Sample rates outside these, in Hz, are damage and not audio."""
+"""Sample rates outside this range, in Hz, mean that the file is damaged."""
 
 _KINDS = "WAV, MP3, M4A/AAC, Ogg, Opus, FLAC, WebM or a video with sound"
 
@@ -28,9 +28,9 @@ _LONGEST_AAC_FRAME = 2_048  # samples; twice the usual with spectral band replic
 
 _LARGEST_PCM_SAMPLE = 8 * 8  # bytes: eight channels of doubles
 
-_MOST_PLANES = 8  # what an AVFrame holds itself; PyAV reads past the end of longer lists
+_MOST_PLANES = 8  # as many as an AVFrame itself holds; PyAV reads past the end of longer lists
 
-# Scale and zero of FFmpeg's sample formats, by name without the "p" of planar ones.
+# NumPy type, scale and zero of FFmpeg's sample formats, by name without the "p" of planar ones.
 _FORMATS: dict[str, tuple[str, float, float]] = {
     "u8": ("u1", 2.0**7, 2.0**7),
     "s16": ("i2", 2.0**15, 0.0),
@@ -46,13 +46,13 @@ class Piece:
     """One decoded frame of sound."""
 
     frame: av.AudioFrame
-    """As FFmpeg gave it: any sample format, planar or not; at least one sample."""
+    """As decoded by FFmpeg: any sample format, planar or not; at least one sample."""
     speakers: tuple[str, ...]
-    """Where each channel belongs, by FFmpeg's names (``FL``, ``FC`` …); what is not known has another name."""
+    """The loudspeaker of each channel, by FFmpeg's names (``FL``, ``FC`` …); unknown ones have other names."""
 
     @property
     def sample_rate(self) -> int:
-        """In Hz, from MIN_RATE to MAX_RATE."""
+        """Hz, from :data:`MIN_RATE` to :data:`MAX_RATE`."""
         return self.frame.sample_rate
 
     @property
@@ -61,11 +61,11 @@ class Piece:
         return self.frame.samples
 
     def to_float(self) -> NDArray[np.float32]:
-        """(samples, channels) float32, full scale 1 (floats may be beyond); what is not a number becomes silence."""
+        """(samples, channels) float32 with full scale 1 (floats may exceed it). NaN becomes silence."""
         frame, channels = self.frame, len(self.speakers)
         dtype, scale, zero = _FORMATS[frame.format.name.removesuffix("p")]
         if frame.format.is_planar:
-            planes = frame.planes[:channels]  # PyAV gives more than there are
+            planes = frame.planes[:channels]  # PyAV gives more planes than there are channels
             pcm = np.stack([np.frombuffer(memoryview(plane), dtype, frame.samples) for plane in planes], axis=1)
         else:
             interleaved = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channels)
@@ -77,9 +77,9 @@ class Piece:
 
 
 def decode(data: bytes) -> Iterator[Piece]:
-    """Every frame of the best audio stream that decodes, in order; damaged packets are left out.
+    """All frames of the best audio stream, in order. Damaged packets are skipped.
 
-    Raises :class:`lipstream.errors.AudioError`: ``not_audio`` when it is not media or nothing decodes,
+    Raises :class:`lipstream.errors.AudioError`: ``not_audio`` if it is not media or nothing can be decoded,
     ``no_audio_stream``.
     """
     heard = damaged = False
@@ -93,7 +93,7 @@ def decode(data: bytes) -> Iterator[Piece]:
             except StopIteration:
                 break
             except (av.error.FFmpegError, ValueError):
-                damaged = True  # the next packet may be whole again; after an error of the container there is none
+                damaged = True  # the next packet may be intact; after an error of the container there is none
                 continue
             for frame in frames:
                 if isinstance(frame, av.AudioFrame) and _is_sound(frame):
@@ -106,7 +106,8 @@ def decode(data: bytes) -> Iterator[Piece]:
 
 
 def _frames(packet: av.Packet[av.AudioStream], stream: av.AudioStream) -> list[av.AudioFrame]:
-    """A packet's frames. FFmpeg 8.0 refuses a whole PCM packet for a part of a sample at its end: that part is cut."""
+    """The frames of a packet. FFmpeg 8.0 refuses PCM packets that end within a sample, so the incomplete sample is cut
+    off."""
     try:
         return packet.decode()
     except av.error.InvalidDataError:
@@ -120,10 +121,10 @@ def _frames(packet: av.Packet[av.AudioStream], stream: av.AudioStream) -> list[a
 
 
 def padding(data: bytes, samples: int, rate: int, last: Piece) -> int:
-    """Samples at the end that AAC in MP4 has only to fill its last frame: players leave them out, the decoder does not.
+    """How many samples at the end of AAC in MP4 only fill its last frame. Players skip them, the decoder does not.
 
-    The sample table says it by a short last duration, or the edit list by its end. Neither is believed about more than
-    a frame: then it is damaged. ``samples`` is what was decoded, at ``rate`` Hz.
+    They are known from a short last duration in the sample table, or from the end of the edit list. If that says more
+    than one frame, the file is damaged, and it is ignored. ``samples`` is what was decoded, at ``rate`` Hz.
     """
     frame = last.frame
     with _open(data) as container:
@@ -139,7 +140,7 @@ def padding(data: bytes, samples: int, rate: int, last: Piece) -> int:
 
 
 def not_audio() -> AudioError:
-    """The error for what FFmpeg does not read."""
+    """The error for files that FFmpeg cannot read."""
     return AudioError("not_audio", f"The recording could not be read. Send an undamaged {_KINDS}.")
 
 
@@ -149,7 +150,8 @@ def _open(data: bytes) -> InputContainer:
     if claims_too_much(data):
         raise not_audio()
     try:
-        # Some formats are lists of other files or addresses (HLS, SDP, concat): no protocol may be used to follow them.
+        # Some formats list other files or addresses (HLS, SDP, concat). Allowing no protocol keeps FFmpeg from opening
+        # them.
         return av.open(io.BytesIO(data), "r", options={"protocol_whitelist": "none"}, metadata_errors="ignore")
     except (av.error.FFmpegError, ValueError):
         raise not_audio() from None
@@ -176,7 +178,7 @@ def _is_sound(frame: av.AudioFrame) -> bool:
 
 
 def _plain_layout(stream: av.AudioStream) -> tuple[str, ...]:
-    """The container's names of the channels. An order of its own, as cameras write it, is kept from the decoder."""
+    """The names of the channels in the container. A custom order, as written by cameras, is hidden from the decoder."""
     layout = stream.codec_context.layout
     if _survive(layout):
         stream.codec_context.options = {"ch_layout": f"{layout.nb_channels}C"}
@@ -190,10 +192,10 @@ def _speakers(layout: av.AudioLayout, of_container: tuple[str, ...]) -> tuple[st
 
 
 def _survive(layout: av.AudioLayout) -> bool:
-    """Keep PyAV (up to 18.1) from crashing over a layout that is a list of channels; whether it is one.
+    """Keep PyAV (up to 18.1) from crashing on a layout that is a list of channels. Returns whether it is one.
 
-    The list belongs to FFmpeg, but PyAV's object frees it too when it goes: so the object must never go. It is some
-    hundred bytes, and :func:`_plain_layout` makes it one per file instead of one per frame.
+    The list belongs to FFmpeg, but PyAV's object also frees it when it is destroyed, so it must never be destroyed. It
+    takes some hundred bytes, and thanks to :func:`_plain_layout` there is one per file instead of one per frame.
     """
     listed = "(" in layout.name
     if listed:

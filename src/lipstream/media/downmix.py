@@ -1,4 +1,4 @@
-"""Any number of loudspeakers brought down to one or two channels."""
+"""Mixes any number of channels down to one or two."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 _LESS = 0.5**0.5  # −3 dB
 
-# What each loudspeaker gives to left and right, after ITU-R BS.775: the centre (speech!) at −3 dB into both, so
-# that the mean of the two still has it; surrounds at −3 dB into their side; the sub-woofer nowhere. FFmpeg's names.
+# Gains of each loudspeaker in the left and right channel, after ITU-R BS.775: the centre, which has the speech, at
+# −3 dB in both, so that their mean still has it; surrounds at −3 dB on their side; the subwoofer not at all. The names
+# are FFmpeg's.
 _STEREO: dict[str, tuple[float, float]] = {
     "FL": (1.0, 0.0),
     "FR": (0.0, 1.0),
@@ -28,7 +29,7 @@ _STEREO: dict[str, tuple[float, float]] = {
     "DR": (0.0, 1.0),
 }
 
-# WAV files without a channel mask: the order of the mask's bits, by the number of channels.
+# For WAV files without a channel mask: the order of the bits of the mask, by the number of channels.
 _UNNAMED: dict[int, tuple[str, ...]] = {
     2: ("FL", "FR"),
     3: ("FL", "FR", "FC"),
@@ -43,7 +44,7 @@ _UNNAMED: dict[int, tuple[str, ...]] = {
 def downmix(pcm: NDArray[np.float32], speakers: Sequence[str], channels: int) -> NDArray[np.float32]:
     """(n, speakers) float32 → (n, ``channels``) float32, 1 or 2 channels, clipped to [-1, 1].
 
-    ``speakers`` are FFmpeg's names of the channels. Those of unknown place are averaged into both sides.
+    ``speakers`` are FFmpeg's names of the channels. Channels with other names are averaged into both sides.
     """
     if not any(name in _STEREO for name in speakers):
         speakers = _UNNAMED.get(len(speakers), speakers)

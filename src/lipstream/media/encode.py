@@ -1,4 +1,4 @@
-"""Encoders for a picture that talks: H.264 of the part that moves, AAC of the speech."""
+"""Encoders for a talking picture: H.264 that only converts the part that moves, and AAC."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lipstream.media.planes import Planes, plane_view, to_planes
 from lipstream.media.resample import Resampler
 
 KEYFRAME_SECONDS = 2
-"""Most time between two pictures that a player can seek to."""
+"""Longest time between two frames that a player can seek to."""
 
-# x264 looks ahead to spend bits where they last longest; beyond this it costs memory and gains little on a still
-# picture.
+# x264 looks ahead to spend bits where they are useful for longest. Looking further than this costs memory and gains
+# little for a still picture.
 _LOOKAHEAD_FRAMES = 10
 _LOOKAHEAD_PIXELS = 25_000_000
 
-# ISO/IEC 23091-2 code points that say what the numbers in the file mean. The photo is sRGB; only its matrix is BT.601.
+# ISO/IEC 23091-2 code points for the colours in the file. The photo is sRGB; only the matrix is BT.601.
 _PRIMARIES_BT709 = 1
 _TRANSFER_SRGB = 13
 _MATRIX_BT601 = 6
@@ -37,25 +37,24 @@ _BIT_RATE = {1: 96_000, 2: 160_000}  # bits per second by channels; FFmpeg's own
 
 @dataclass(frozen=True)
 class Encoding:
-    """How much time and space the picture may take."""
+    """How much time and space the video may take."""
 
     preset: str = "veryfast"
     """x264's speed preset, ``ultrafast`` to ``placebo``."""
     crf: float = 20.0
-    """Constant rate factor, 0 (lossless) to 51; 6 more halve the size."""
+    """Constant rate factor, 0 (lossless) to 51; adding 6 halves the size."""
     threads: int = 2
-    """Encoder threads. With two, a frame is encoded while the next one is rendered; the file depends on it a little."""
+    """Encoder threads. With two, a frame is encoded while the next one is drawn. The file depends on it slightly."""
     live: bool = False
-    """Give every frame's packet at once."""
+    """Whether to give the packet of every frame at once."""
 
 
 class VideoEncoder:
-    """H.264 (yuv420p) of one picture whose patches change, or of a clip whose every frame has a patch.
+    """H.264 (yuv420p) of one picture with changing patches, or of a clip with a patch on every frame.
 
-    The picture is converted to YUV once and kept; per frame only the patch is converted and pasted. What patches
-    bring as their background is in YUV already and is copied. ``codec`` is an
-    unopened libx264 context, of a container's stream or of its own; ``picture`` is (height, width, 3) uint8 BGR with
-    even sides.
+    The picture is converted to YUV only once; for each frame, only the patch is converted and pasted. Backgrounds of
+    patches are already YUV and are copied. ``codec`` is an unopened libx264 context, standalone or of a container's
+    stream; ``picture`` is (height, width, 3) uint8 BGR with even sides.
     """
 
     def __init__(
@@ -86,16 +85,16 @@ class VideoEncoder:
         codec.options = {
             "preset": encoding.preset,
             "crf": f"{encoding.crf}",
-            # B-frames save 5 % here and would put decoding times before 0. Fades and cuts do not happen.
+            # B-frames would save only 5 % and put decoding times before 0. There are no fades or cuts.
             "bf": "0",
             "forced-idr": "1",
             "x264-params": f"weightp=0:scenecut=0:rc-lookahead={lookahead}" + ("" if lookahead else ":mbtree=0"),
         } | ({"tune": "zerolatency"} if encoding.live else {})
 
     def encode(self, patch: Patch | None, *, keyframe: bool = False) -> list[av.Packet[av.VideoStream]]:
-        """The next frame: the picture with ``patch`` on it, or as it is. Gives the packets that are done, in order.
+        """Encode the next frame: the picture with ``patch`` on it, or unchanged. Returns the finished packets in order.
 
-        ``keyframe``: whoever lost the frames before can begin with this one.
+        With ``keyframe``, a receiver that lost the frames before can continue from this one.
         """
         self._prepare_ground(patch)
         if patch and patch.pixels.size:
@@ -108,17 +107,17 @@ class VideoEncoder:
         return self._timed(self._codec.encode(self._frame))
 
     def flush(self) -> list[av.Packet[av.VideoStream]]:
-        """The end: the packets still inside."""
+        """End the stream; returns the remaining packets."""
         return self._timed(self._codec.encode(None))
 
     @staticmethod
     def _timed(packets: list[av.Packet[av.VideoStream]]) -> list[av.Packet[av.VideoStream]]:
         for packet in packets:
-            packet.duration = 1  # the encoder does not say, and the last frame has no next one to tell
+            packet.duration = 1  # not set by the encoder; for the last frame, the muxer could not infer it
         return packets
 
     def _prepare_ground(self, patch: Patch | None) -> None:
-        """Make the canvas what it has to be around ``patch``."""
+        """Restore the canvas around ``patch``."""
         covered = self._covered
         if patch and patch.background is not None:
             self._fill(patch.background)
@@ -161,10 +160,10 @@ def _covers(outer: Patch, inner: Patch) -> bool:
 
 
 def playback_rate(sample_rate: int) -> int:
-    """The rate the audio is encoded at, in Hz: 44100 for it and what it is an exact multiple or part of, else 48000.
+    """The rate at which audio is encoded, in Hz: 44100 for its multiples and divisors, otherwise 48000.
 
-    These two play natively everywhere. AAC could go down to 7350 Hz, but decoders take anything up to 24 kHz for the
-    core of HE-AAC until told otherwise, and its first 1024 samples (the priming) would be 128 ms at 8 kHz.
+    These two are supported natively everywhere. AAC could go down to 7350 Hz, but decoders first take anything up to
+    24 kHz for the core of HE-AAC, and its first 1024 samples (the priming) would last 128 ms at 8 kHz.
     """
     return 44_100 if sample_rate % 44_100 == 0 or 44_100 % sample_rate == 0 else 48_000
 
@@ -172,8 +171,8 @@ def playback_rate(sample_rate: int) -> int:
 class AudioEncoder:
     """AAC-LC of a recording, at :func:`playback_rate`.
 
-    ``codec`` is an unopened aac context; ``channels`` is 1 or 2. The encoder's own delay is in the packets' times (the
-    first is negative), so a container with edit lists starts the sound at 0 and ends it after the last sample.
+    ``codec`` is an unopened aac context; ``channels`` is 1 or 2. The times of the packets include the encoder's delay
+    (the first is negative), so with edit lists the sound starts at 0 and ends after the last sample.
     """
 
     def __init__(self, codec: av.audio.codeccontext.AudioCodecContext, sample_rate: int, channels: int) -> None:
@@ -188,7 +187,7 @@ class AudioEncoder:
         self._samples = 0
 
     def encode(self, block: NDArray[np.float32]) -> list[av.Packet[av.AudioStream]]:
-        """More sound, (n, channels) float32 in [-1, 1]; gives the packets that are done, in order."""
+        """Encode more sound, (n, channels) float32 in [-1, 1]. Returns the finished packets in order."""
         converted = [resampler.push(channel) for resampler, channel in zip(self._resamplers, block.T, strict=True)]
         self._pending = np.concatenate([self._pending, np.stack(converted)], axis=1)
         whole = self._pending.shape[1] - self._pending.shape[1] % _AAC_FRAME
@@ -200,7 +199,7 @@ class AudioEncoder:
         ]
 
     def flush(self) -> list[av.Packet[av.AudioStream]]:
-        """The end: the packets still inside."""
+        """End the stream; returns the remaining packets."""
         rest = np.stack([resampler.flush() for resampler in self._resamplers])
         self._pending = np.concatenate([self._pending, rest], axis=1)
         packets: list[av.Packet[av.AudioStream]] = []

@@ -1,8 +1,8 @@
-"""Media for live players: fragmented MP4 for Media Source, or JPEG with PCM for everything else.
+"""Media for live players: fragmented MP4 for Media Source, or JPEG with PCM for all other players.
 
-Both writers take one moment of the stream at a time and give a packet that can be sent at once. FFmpeg's muxer writes
-the init segment; the fragments (ISO/IEC 14496-12, 8.8) are written here, because the muxer waits for packets of the
-other track, and because here every fragment carries its own times and can be left out without moving the others.
+Both writers take one moment of the stream at a time and return a packet that can be sent at once. FFmpeg's muxer writes
+the init segment. The fragments (ISO/IEC 14496-12, 8.8) are written here, because the muxer waits for packets of the
+other track, and because this way every fragment carries its own times and can be dropped without moving the others.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from lipstream.media.pcm import to_float
 from lipstream.media.planes import to_bgr
 
 LIVE_ENCODING = Encoding(preset="superfast", crf=20.0, threads=1, live=True)
-"""A frame costs less than half of the usual preset's time. Slower presets make the idling face pulse more at every key
-frame, because they leave more of its small motion out in between."""
+"""A frame takes less than half the time of the default preset. Slower presets make the idle face pulse more at every
+key frame, because they omit more of its small motion in between."""
 JPEG_QUALITY = 85
 
 _START_CODE = re.compile(rb"\x00?\x00\x00\x01")
-_LEAST_TIMESCALE = 10_000  # ticks per second; FFmpeg's own least, so that it takes ours as it is
+_LEAST_TIMESCALE = 10_000  # ticks per second; FFmpeg's own minimum, so that it uses ours unchanged
 _VIDEO_TRACK, _AUDIO_TRACK = 1, 2
-# Sample flags (8.8.3.1): depends on nothing and is a sync sample, or depends on others and is not.
+# Sample flags (8.8.3.1): a sync sample that does not depend on others, or one that does and is not a sync sample.
 _KEY_FRAME, _OTHER_FRAME = 0x0200_0000, 0x0101_0000
 _DEFAULT_BASE_IS_MOOF = 0x02_0000
 _DATA_OFFSET, _SAMPLE_DURATION, _SAMPLE_SIZE, _SAMPLE_FLAGS = 0x1, 0x100, 0x200, 0x400
@@ -41,12 +41,12 @@ _DATA_OFFSET, _SAMPLE_DURATION, _SAMPLE_SIZE, _SAMPLE_FLAGS = 0x1, 0x100, 0x200,
 
 @dataclass(frozen=True)
 class MediaPacket:
-    """What one moment became."""
+    """One encoded moment."""
 
     data: bytes
-    """To be sent as it is."""
+    """The message to send."""
     key: bool
-    """Whether a receiver that lost the packets before can go on with this one."""
+    """Whether a receiver that lost the packets before can continue from this one."""
 
 
 class MediaWriter(Protocol):
@@ -54,7 +54,7 @@ class MediaWriter(Protocol):
 
     @property
     def mime(self) -> str:
-        """What it writes, for players."""
+        """MIME type of the media, for players."""
         ...
 
     @property
@@ -64,20 +64,20 @@ class MediaWriter(Protocol):
 
     @property
     def head(self) -> bytes:
-        """What goes before the first packet; empty when nothing does."""
+        """What must be sent before the first packet; may be empty."""
         ...
 
     def write(self, patch: Patch, audio: NDArray[np.int16], *, key: bool = False) -> MediaPacket:
-        """The next frame with its sound, (n, channels). ``key``: the packets before this one were lost."""
+        """Encode the next frame and its sound, (n, channels). ``key``: the packets before this one were lost."""
         ...
 
 
 class FragmentWriter:
     """H.264 and AAC in fragmented MP4, one frame per fragment.
 
-    ``picture`` is (height, width, 3) uint8 BGR with even sides. Both tracks begin at 0. The encoder's priming, the
-    1024 samples before the first, is left out: the stream begins with silence, so nothing is missed, and players that
-    ignore edit lists are in sync as well. The sound comes up to three AAC frames after its picture.
+    ``picture`` is (height, width, 3) uint8 BGR with even sides. Both tracks begin at 0. The encoder's priming, the 1024
+    samples before the first, is omitted. Nothing is lost by this, because the stream begins with silence, and players
+    that ignore edit lists are in sync as well. The sound arrives up to three AAC frames after its picture.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class FragmentWriter:
         container = av.open(buffer, "w", format="mp4", options=options)
         video = container.add_stream("libx264", rate=fps)
         audio = container.add_stream("aac", rate=self._rate)
-        # FFmpeg's default search for the best quantisers takes five times as long and is not heard at this bit rate.
+        # FFmpeg's default search for the best quantisers takes five times as long and is inaudible at this bit rate.
         audio.codec_context.options = {"aac_coder": "fast"}
         self._video = VideoEncoder(video.codec_context, picture, fps, encoding)
         self._audio = AudioEncoder(audio.codec_context, sample_rate, channels)
@@ -128,7 +128,7 @@ class FragmentWriter:
         return self._head
 
     def write(self, patch: Patch, audio: NDArray[np.int16], *, key: bool = False) -> MediaPacket:
-        """The next frame with its sound as a fragment, ``moof`` and ``mdat``."""
+        """Encode the next frame and its sound as a fragment, ``moof`` and ``mdat``."""
         (picture,) = self._video.encode(patch, keyframe=key)
         sounds = [bytes(packet) for packet in self._audio.encode(to_float(audio)) if (packet.pts or 0) >= 0]
         flags = _KEY_FRAME if picture.is_keyframe else _OTHER_FRAME
@@ -141,7 +141,7 @@ class FragmentWriter:
 
 
 class JpegWriter:
-    """A JPEG and its PCM per packet, behind a header of 24 bytes: frame, first sample, bytes of each."""
+    """A JPEG and its PCM per packet, after a header of 24 bytes: frame, first sample, bytes of each."""
 
     mime = "image/jpeg"
     head = b""
@@ -156,7 +156,7 @@ class JpegWriter:
         self._sample = 0
 
     def write(self, patch: Patch, audio: NDArray[np.int16], *, key: bool = False) -> MediaPacket:  # noqa: ARG002
-        """The next frame with its sound; every frame stands alone."""
+        """Encode the next frame and its sound. No frame depends on another."""
         if patch is not self._covered:
             self._draw(patch)
         pcm = audio.astype("<i2").tobytes()
@@ -187,9 +187,9 @@ class _Run:
     time: int
     """Decode time of the first, ticks."""
     duration: int
-    """Of each, ticks."""
+    """Duration of each, ticks."""
     flags: int
-    """Of each."""
+    """Flags of each."""
     samples: Sequence[bytes]
 
 
@@ -206,7 +206,7 @@ def _fragment(number: int, runs: Sequence[_Run]) -> bytes:
 
 
 def _run_box(run: _Run, offset: int) -> bytes:
-    """``traf``; ``offset`` is where the run's data begin, counted from the beginning of ``moof``."""
+    """A ``traf`` box; ``offset`` is the start of the run's data, counted from the beginning of ``moof``."""
     flags = _DATA_OFFSET | _SAMPLE_DURATION | _SAMPLE_SIZE | _SAMPLE_FLAGS
     entries = b"".join(struct.pack(">III", run.duration, len(sample), run.flags) for sample in run.samples)
     return _box(
@@ -223,19 +223,19 @@ def _box(kind: str, *parts: bytes) -> bytes:
 
 
 def _ticks(fps: Fraction) -> int:
-    """Ticks per frame at a timescale of ``fps`` times that, which must be whole."""
+    """Ticks per frame. The timescale is ``fps`` times this, which must be a whole number."""
     factor = -(-_LEAST_TIMESCALE // fps.numerator)
     return fps.denominator * factor
 
 
 def _with_lengths(annex_b: bytes) -> bytes:
-    """H.264 with start codes (Annex B) → with lengths of four bytes (ISO/IEC 14496-15), as MP4 has it."""
+    """H.264 with start codes (Annex B) → H.264 with lengths of four bytes (ISO/IEC 14496-15), as MP4 needs it."""
     units = _START_CODE.split(annex_b)[1:]
     return b"".join(struct.pack(">I", len(unit)) + unit for unit in units)
 
 
 def _avc_codec(extradata: bytes | None) -> str:
-    """``avc1.PPCCLL`` of RFC 6381, out of the first sequence parameter set (in Annex B or ``avcC``)."""
+    """``avc1.PPCCLL`` of RFC 6381, from the first sequence parameter set (in Annex B or ``avcC``)."""
     data = extradata or b""
     if data[:1] == b"\x01":
         return f"avc1.{data[1:4].hex().upper()}"

@@ -1,4 +1,4 @@
-"""Pictures: whatever Pillow reads, as upright 8-bit sRGB with even sides."""
+"""Decodes pictures in any format that Pillow reads to upright 8-bit sRGB with even sides."""
 
 from __future__ import annotations
 
@@ -15,55 +15,56 @@ from lipstream.errors import ImageError
 from lipstream.media.colour import rgb_converter
 
 MIN_SIDE = 32
-"""Shorter sides show no face, pixels."""
+"""Pictures with a shorter side cannot show a face, pixels."""
 MAX_SIDE = 16_384
 """The longest side that x264 encodes, pixels."""
 
 _KINDS = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
 
-# PostScript and Windows metafiles are programs (for the first, Pillow starts Ghostscript); the others only name a
-# loader that Pillow does not bring.
+# PostScript and Windows metafiles are programs (for the first, Pillow starts Ghostscript). The others need a loader
+# that does not come with Pillow.
 _REFUSED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5"})
 
-# A file with the signature of one of these that cannot be decoded was cut off or damaged; the other signatures are
-# short enough to come up in anything.
+# A file with the signature of one of these formats that cannot be decoded is incomplete or damaged. The signatures of
+# other formats are so short that they occur by chance.
 _CERTAIN = frozenset({"JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "JPEG2000"})
 
-# These contain whole PNG files, which may be larger than the icon says, and decode them to read their own header.
+# These contain whole PNG files, which may be larger than the icon claims, and decode them to read their own header.
 _ICONS = frozenset({"ICO", "ICNS"})
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
-_GENERAL_BRANDS = frozenset({b"mif1", b"msf1"})  # HEIC or AVIF: the brands that follow tell
+_GENERAL_BRANDS = frozenset({b"mif1", b"msf1"})  # HEIC or AVIF, depending on the brands that follow
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
-# Pillow knows these by their signature, but they are videos.
+# Pillow recognises these by their signature, but they are videos.
 _FILMS = frozenset({"MPEG", "FLI"})
 
 _STRIP_PIXELS = 1 << 19
-"""Converted at a time, so that a large picture is in memory only once besides the result."""
+"""How many are converted at a time, so that a large picture needs memory only once besides the result."""
 
 
 def decode_picture(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
-    """Decode a picture to (height, width, 3) uint8 BGR: sRGB, upright, on white; an odd side gets its last line twice.
+    """Decode a picture to (height, width, 3) uint8 BGR: sRGB, upright, on white. If a side is odd, its last line is
+    repeated.
 
-    Of an animation the first frame. The size is checked before any pixel is decoded. Raises
+    Only the first frame of an animation is decoded. The size is checked before any pixel is. Raises
     :class:`lipstream.errors.ImageError`: ``not_an_image``, ``image_truncated``, ``image_too_large``,
     ``image_too_small``.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd metadata, which is nobody's concern here
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd metadata, which does not matter here
         with _open(data, max_pixels) as image:
             _refuse_large(image.size, max_pixels)
             _refuse_small(image.size)
             try:
                 image.load()
                 return _upright_bgr(image)
-            except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
+            except Exception as error:  # on damaged files, Pillow's decoders raise nearly any exception
                 raise _unreadable(image.format) from error
 
 
 def looks_like_picture(data: bytes) -> bool:
-    """Whether a file begins as one of the picture formats does, readable here or not; decodes nothing."""
+    """Whether a file begins like one of the picture formats, supported or not. Decodes nothing."""
     if _is_heic(data):
         return True
     Image.init()
@@ -72,13 +73,13 @@ def looks_like_picture(data: bytes) -> bool:
 
 
 def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """Read the header only. Unlike ``Image.open``, which has a limit of its own, this leaves that to the caller."""
+    """Read the header only. Unlike ``Image.open``, this has no size limit of its own."""
     if not data:
         raise ImageError("not_an_image", f"The picture's file is empty. Send a {_KINDS} file.")
     if _is_heic(data):
         raise ImageError("not_an_image", f"HEIC photos cannot be read. Save the picture as {_KINDS} and send that.")
     Image.init()
-    # Formats without a signature accept too much to be asked first.
+    # Formats without a signature accept too much to be tried first.
     for name in sorted(Image.ID, key=lambda name: Image.OPEN[name][1] is None):
         factory, accepts = Image.OPEN[name]
         if name in _REFUSED:
@@ -99,7 +100,7 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
 
 
 def _is_heic(data: bytes) -> bool:
-    """By the file's first box, which names the brand and those it is compatible with (ISO/IEC 14496-12, 4.3)."""
+    """Decided by the file's first box, which names its brand and compatible brands (ISO/IEC 14496-12, 4.3)."""
     size, kind, brand = data[:4], data[4:8], data[8:12]
     others = {data[at : at + 4] for at in range(16, min(int.from_bytes(size, "big"), 128), 4)}
     return kind == b"ftyp" and (brand in _HEIC_BRANDS or (brand in _GENERAL_BRANDS and not others & _AVIF_BRANDS))
@@ -112,7 +113,7 @@ def _unreadable(format_name: str | None) -> ImageError:
 
 
 def _png_sizes(data: bytes) -> Iterator[tuple[int, int]]:
-    """Width and height of every PNG file that lies in ``data``."""
+    """Width and height of every PNG file inside ``data``."""
     at = data.find(b"IHDR")
     while 0 <= at <= len(data) - 12:
         yield struct.unpack(">II", data[at + 4 : at + 12])
@@ -130,7 +131,7 @@ def _refuse_large(size: tuple[int, int], max_pixels: int) -> None:
     if max(size) > MAX_SIDE:
         raise ImageError(
             "image_too_large",
-            f"The picture has {width} × {height} pixels; a side can have up to {MAX_SIDE}. Make it smaller.",
+            f"The picture has {width} × {height} pixels; a side may have at most {MAX_SIDE}. Make it smaller.",
         )
 
 
@@ -159,16 +160,16 @@ def _upright_bgr(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) to 8. What is damaged or out of range counts as upright."""
+    """The EXIF orientation, 1 (upright) to 8. Damaged or invalid values count as upright."""
     try:
         orientation = int(image.getexif().get(0x0112, 1))
-    except Exception:  # cameras and editors write all kinds of EXIF; the picture itself is fine
+    except Exception:  # EXIF data is often malformed although the picture itself is fine
         return 1
     return orientation if 1 <= orientation <= 8 else 1
 
 
 def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """A view of the upright picture with rows and columns as the file has them (EXIF 2.32, table of tag 0x0112)."""
+    """A view of the upright picture with rows and columns as in the file (EXIF 2.32, table of tag 0x0112)."""
     view = upright.swapaxes(0, 1) if orientation >= 5 else upright
     if orientation in (3, 4, 6, 7):
         view = view[::-1]

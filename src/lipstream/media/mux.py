@@ -1,4 +1,4 @@
-"""MP4 in memory, with the index in front so that playing can begin before everything has arrived."""
+"""Writes MP4 in memory, with the index at the front so that playback can start before everything has arrived."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["Encoding", "Mp4Writer", "TalkingVideo"]
 
 
 class Mp4Writer:
-    """An MP4 that grows in memory; the index (``moov``) is put in front at the end, in place.
+    """An MP4 that grows in memory. At the end, the index (``moov``) is moved to the front in place.
 
-    ``timescale`` is the clock of the edit lists, in ticks per second: at the audio's rate they are exact to the sample.
+    ``timescale`` is the clock of the edit lists, in ticks per second. At the audio's rate they are exact to the sample.
     """
 
     def __init__(self, timescale: int) -> None:
@@ -42,13 +42,13 @@ class Mp4Writer:
         stream: av.VideoStream | av.AudioStream,
         packets: Iterable[av.Packet[av.VideoStream]] | Iterable[av.Packet[av.AudioStream]],
     ) -> None:
-        """Add packets of one stream, in order. Streams may run apart; the muxer interleaves them."""
+        """Add packets of one stream, in order. One stream may be ahead of the other; the muxer interleaves them."""
         for packet in packets:
             packet.stream = stream
             self.container.mux(packet)
 
     def finish(self) -> bytes:
-        """Write the index; give the whole file."""
+        """Write the index; returns the complete file."""
         self.container.close()
         return self._buffer.getvalue()
 
@@ -77,11 +77,11 @@ class _Reader:
 
 
 class TalkingVideo:
-    """The MP4 of one picture speaking one recording: feed frames and audio as they come, then take the file.
+    """The MP4 of a picture that speaks a recording: add frames and audio as they are made, then call :meth:`finish`.
 
-    Video is H.264 (yuv420p) at the picture's size, audio AAC; both start at 0. The video lasts frames / fps, the audio
-    as long as the samples that were added. Blocking, not thread-safe; memory grows by the size of the file only.
-    A context manager: whoever leaves its block without :meth:`finish` abandons it.
+    The video is H.264 (yuv420p) at the picture's size, the audio AAC; both start at 0. The video lasts frames / fps,
+    the audio as long as the samples that were added. Blocking, not thread-safe; needs memory for the file only.
+    A context manager: leaving its block without :meth:`finish` frees everything.
     """
 
     def __init__(
@@ -100,15 +100,15 @@ class TalkingVideo:
         self._mp4.abandon()
 
     def add_frame(self, patch: Patch | None) -> None:
-        """The next frame: the picture with ``patch`` on it."""
+        """Add the next frame: the picture with ``patch`` on it."""
         self._mp4.write(self._video_stream, self._video.encode(patch))
 
     def add_audio(self, block: NDArray[np.float32]) -> None:
-        """The next audio: (n, channels) float32 in [-1, 1] at the recording's rate."""
+        """Add more audio: (n, channels) float32 in [-1, 1] at the recording's rate."""
         self._mp4.write(self._audio_stream, self._audio.encode(block))
 
     def finish(self) -> bytes:
-        """No more frames, no more audio: the file."""
+        """The complete file, after all frames and all audio have been added."""
         self._mp4.write(self._video_stream, self._video.flush())
         self._mp4.write(self._audio_stream, self._audio.flush())
         return self._mp4.finish()

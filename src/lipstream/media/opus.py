@@ -1,4 +1,4 @@
-"""Opus as it comes off a wire, one bare packet (RFC 6716) at a time, without a container."""
+"""Decodes Opus as received from a network: one bare packet (RFC 6716) at a time, without a container."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from lipstream.errors import AudioError
 
 OPUS_RATE = 48_000
-"""What every Opus packet is decoded at, Hz, whatever its encoder was given."""
+"""Sample rate at which every Opus packet is decoded, Hz, whatever the encoder was given."""
 
 _LONGEST = Fraction(120, 1000)
 _MOST_BYTES = 48 * (1275 + 2)
-"""Forty-eight frames as large as they get, with their lengths."""
-# Milliseconds of a frame by the configuration in a packet's first byte (RFC 6716, 3.1): SILK, hybrid, CELT.
+"""Forty-eight frames of the largest size, with their lengths."""
+# Length of a frame, ms, by the configuration in the first byte of a packet (RFC 6716, 3.1): SILK, hybrid, CELT.
 _SILK, _HYBRID, _CELT = (10, 20, 40, 60), (10, 20), (Fraction(5, 2), 5, 10, 20)
 
 
 def packet_duration(packet: bytes) -> Fraction:
-    """How much sound a packet holds, seconds. Raises :class:`AudioError` (``not_opus``) for what cannot be one."""
+    """How much sound a packet holds, seconds. Raises :class:`AudioError` (``not_opus``) if it is not a valid packet."""
     if not 0 < len(packet) <= _MOST_BYTES:
         raise _not_opus()
     configuration, code = packet[0] >> 3, packet[0] & 3
@@ -41,7 +41,7 @@ def packet_duration(packet: bytes) -> Fraction:
 
 
 class OpusReader:
-    """Decodes packets in the order they were sent. What one packet leaves behind in the decoder belongs to the next."""
+    """Decodes packets in the order in which they were sent. The decoder keeps its state from one to the next."""
 
     def __init__(self, channels: int) -> None:
         codec = CodecContext.create("libopus", "r")
@@ -51,9 +51,9 @@ class OpusReader:
         self._channels = channels
 
     def read(self, packet: bytes) -> NDArray[np.int16]:
-        """(n, channels) at :data:`OPUS_RATE`; nothing of no bytes. Mono becomes stereo and stereo mono as asked for.
+        """(n, channels) at :data:`OPUS_RATE`, mono or stereo as asked for. An empty packet gives no samples.
 
-        Raises :class:`AudioError` (``not_opus``); the packet is left out then, and the next may come.
+        Raises :class:`AudioError` (``not_opus``). The packet is then skipped, and decoding may continue.
         """
         if not packet:
             return np.zeros((0, self._channels), np.int16)
@@ -66,12 +66,12 @@ class OpusReader:
         return np.concatenate([nothing, *(frame.to_ndarray().reshape(-1, self._channels) for frame in frames)])
 
     def clear(self) -> None:
-        """An utterance is over. The sender's encoder goes on, so nothing is forgotten."""
+        """An utterance is over. Keeps the decoder's state, because the sender's encoder keeps its own."""
 
 
 def _not_opus() -> AudioError:
     return AudioError(
         "not_opus",
-        "This message is not an Opus packet and was left out. Send bare packets, one in each message, without Ogg or "
-        "WebM around them.",
+        "This message is not an Opus packet and was skipped. Send bare packets, one per message, without Ogg or WebM "
+        "around them.",
     )

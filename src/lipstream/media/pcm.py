@@ -1,4 +1,4 @@
-"""Raw audio as it comes off a wire: any number of bytes at a time in, whole samples out."""
+"""Raw audio as received from a network: any number of bytes at a time in, whole samples out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FULL_SCALE = 32_768.0
 
 
 class PcmReader:
-    """Cuts a stream of bytes into samples. A sample, or a pair of channels, may be spread over two chunks."""
+    """Splits a stream of bytes into samples. A sample, or a pair of channels, may be spread over two chunks."""
 
     def __init__(self, encoding: PcmEncoding, channels: int) -> None:
         self._dtype = _DTYPES[encoding]
@@ -23,7 +23,7 @@ class PcmReader:
         self._rest = b""
 
     def read(self, data: bytes) -> NDArray[np.int16]:
-        """(n, channels) of what is whole by now; floats are clipped to [-1, 1], NaN becomes silence."""
+        """(n, channels): all samples that are complete by now. Floats are clipped to [-1, 1], NaN becomes silence."""
         data = self._rest + data
         frame = self._dtype.itemsize * self._channels
         whole = len(data) - len(data) % frame
@@ -32,7 +32,7 @@ class PcmReader:
         return samples.astype(np.int16) if self._dtype.kind == "i" else _to_int16(samples)
 
     def clear(self) -> None:
-        """Forget the part of a sample that may be waiting: the next chunk begins afresh."""
+        """Discard an incomplete sample, so that the next chunk begins with a new one."""
         self._rest = b""
 
 
@@ -47,7 +47,7 @@ def to_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 class SampleQueue:
-    """Audio that waits, (n, channels) int16, first in, first out, without copying it while it waits."""
+    """A queue of audio, (n, channels) int16, first in, first out. Does not copy it while it waits."""
 
     def __init__(self, channels: int) -> None:
         self._pieces: deque[NDArray[np.int16]] = deque()

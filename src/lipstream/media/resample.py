@@ -1,4 +1,4 @@
-"""Sample-rate conversion of one channel, in pieces, without delay."""
+"""Sample-rate conversion of one channel, chunk by chunk and without delay."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-# libswresample's filter spans 32 samples of the slower side; this is several times its reach.
+# libswresample's filter spans 32 samples at the lower rate; this is several times as many.
 _TAIL = 256
 
 
 class Resampler:
     """Turn mono audio at one sample rate into the same audio at another, chunk by chunk.
 
-    Sample ``i`` of the output is the sound ``i / target_rate`` seconds after the first input sample: the filter's
-    delay shows up only as samples that come out later, never as a shift. Cutting the input differently gives the same
-    output. Both rates are in Hz. One instance is one stream; it is not thread-safe.
+    Sample ``i`` of the output is the sound ``i / target_rate`` seconds after the first input sample: the delay of the
+    filter makes samples come out later, but never shifts them. The output does not depend on how the input is split.
+    Both rates are in Hz. Use one instance per stream; it is not thread-safe.
     """
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
@@ -32,7 +32,7 @@ class Resampler:
         self._given = 0
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take (n,) float32 samples, n ≥ 0; give the (m,) float32 that are certain by now."""
+        """Take (n,) float32 samples, n ≥ 0; returns the (m,) float32 samples that are final by now."""
         if self.source_rate == self.target_rate:
             return samples
         converted = self._convert(samples)
@@ -41,11 +41,12 @@ class Resampler:
         return converted
 
     def flush(self) -> NDArray[np.float32]:
-        """The end: give the rest, ceil(n × target / source) samples in all, and be ready to begin again."""
+        """End the stream: returns the rest, so that there are ceil(n × target / source) samples in total. The instance
+        can then be used for a new stream."""
         total = math.ceil(Fraction(self._received * self.target_rate, self.source_rate))
         missing = total - self._given
         # Silence pushes the last samples out of the filter. The library's own flush mirrors the signal instead, and
-        # gives nothing at all for streams shorter than its filter.
+        # gives nothing for streams that are shorter than its filter.
         silence = np.zeros(_TAIL * max(1, math.ceil(self.source_rate / self.target_rate)), np.float32)
         pieces = [np.zeros(0, np.float32)]
         while missing > 0:

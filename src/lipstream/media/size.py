@@ -1,4 +1,4 @@
-"""Pictures made smaller, for streams that have to be drawn in time."""
+"""Reduces pictures for live streams, which must be drawn in real time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class SizeLimit:
-    """How large a picture may be; larger ones keep their proportions."""
+    """How large a picture may be. Larger ones are reduced and keep their proportions."""
 
     pixels: int
     """Width × height."""
     width: int | None = None
-    """Pixels; None for any."""
+    """Pixels; None for no limit."""
 
 
 def shrink(picture: NDArray[np.uint8], limit: SizeLimit) -> NDArray[np.uint8]:
-    """(height, width, 3) with even sides → the same within the limit, or the picture itself if it is. Never larger."""
+    """(height, width, 3) with even sides → the picture reduced to the limit, or unchanged if it is within it."""
     height, width = picture.shape[:2]
     factor = min(1.0, (limit.pixels / (width * height)) ** 0.5, (limit.width or width) / width)
     if factor == 1.0:

@@ -1,8 +1,8 @@
-"""Videos: whatever FFmpeg decodes, as upright BGR pictures of one size at a steady rate.
+"""Decodes videos in any format that FFmpeg reads to upright BGR pictures of one size at a constant rate.
 
-The file's own times decide which picture is shown when, so that recordings of telephones, whose rate wavers, keep their
-pace; where they stand still, run back or make no sense, the nominal rate does. Rates beyond 30 are thinned to a whole
-part of themselves.
+The timestamps in the file decide which picture is shown when, so that recordings of phones, whose frame rate varies,
+keep their speed. Where timestamps stand still, run backwards or make no sense, the nominal rate is used. Rates above 30
+are divided by a whole number.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from lipstream.media.image import MIN_SIDE, looks_like_picture
 from lipstream.media.planes import plane_view
 
 Kind = Literal["image", "video"]
-"""What shows the person who speaks."""
+"""Whether the person who speaks is shown by a picture or by a clip."""
 
 MAX_RATE = 30
-"""Pictures per second that are kept at most."""
+"""How many pictures per second are kept at most."""
 _UNKNOWN_RATE = Fraction(25)
-_RATES = (1, 1000)  # frames per second that a file may mean
+_RATES = (1, 1000)  # plausible frame rates of a file, frames per second
 _MOST_DECODED = 130
-"""Frames per second of its length that a video may have in all; more are damage, or meant to keep a server busy."""
-_EARLY = Fraction(1, 5)  # of a place: a frame that comes so little after a place is shown there already
-_HEADER_SLACK = 0.5  # seconds that a header's duration may be longer than what is decoded
+"""Frames that are decoded at most per second of the longest video allowed. A file with more is damaged or an attack."""
+_EARLY = Fraction(1, 5)  # of a frame's duration: a frame this little after a slot is still shown in it
+_HEADER_SLACK = 0.5  # seconds by which the duration in the header may exceed the limit
 
 _KINDS = "MP4, MOV, WebM, MKV or AVI"
 
-# ISO/IEC 23091-2: the code point of BT.709, and "not said", which players take for BT.709 from this height on.
+# ISO/IEC 23091-2: the code points of BT.709 and of "unspecified", which players treat as BT.709 from this height on.
 _MATRIX_BT709, _MATRIX_UNKNOWN, _HD_HEIGHT = 1, 2, 720
 _RANGE_FULL = 2
 _BT601, _BT709 = (0.299, 0.114), (0.2126, 0.0722)  # weights of red and blue in luma
@@ -49,33 +49,33 @@ _BT601, _BT709 = (0.299, 0.114), (0.2126, 0.0722)  # weights of red and blue in 
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """What is decoded at most."""
+    """The largest video that is accepted."""
 
     pixels: int
     """Width × height."""
     seconds: float
     """Length."""
     kept: int = 512 * 2**20
-    """Memory of all its frames as :class:`lipstream.media.clip.Clip` keeps them, bytes."""
+    """Memory of all frames as :class:`lipstream.media.clip.Clip` stores them, bytes."""
 
 
 class Video:
-    """A video file, its header read. Raises :class:`lipstream.errors.VideoError`: ``not_a_video``,
+    """A video file whose header has been read. Raises :class:`lipstream.errors.VideoError`: ``not_a_video``,
     ``video_too_large``, ``video_too_small``, ``video_too_long``."""
 
     def __init__(self, data: bytes, limits: VideoLimits) -> None:
         self._data = data
         self._limits = limits
         if looks_like_picture(data) and not data.startswith(b"GIF8"):
-            raise not_a_video(" Pictures go into the field for pictures.")
+            raise not_a_video(" Send a picture as a picture, not as a video.")
         with closing(_open(data)) as container:
             stream = _video_stream(container)
             self._check_size(stream.codec_context.width, stream.codec_context.height)
             rate = stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE
             nominal = stream.guessed_rate or rate
             duration = float(container.duration or 0) / av.time_base
-        self._hasty = rate > _RATES[1]  # frames a tick apart: nobody's time
-        self._step = 1 / _likely(nominal)  # from a frame to one that has no time of its own, seconds
+        self._hasty = rate > _RATES[1]  # frames are one tick apart, which cannot be meant
+        self._step = 1 / _likely(nominal)  # seconds from a frame to the next if that has no timestamp
         rate = _likely(rate)
         self.fps: Fraction = rate / math.ceil(rate / MAX_RATE)
         """Pictures per second, 1 to 30."""
@@ -83,9 +83,9 @@ class Video:
             raise self._too_long(f"{duration:.0f} seconds")
 
     def pictures(self) -> Iterator[NDArray[np.uint8]]:
-        """All pictures, (height, width, 3) uint8 BGR with even sides. Damaged frames are left out.
+        """All pictures, (height, width, 3) uint8 BGR with even sides. Damaged frames are skipped.
 
-        Raises :class:`VideoError` as above, also in the middle: headers lie.
+        Raises :class:`VideoError` as above, even after some pictures, because headers can be wrong.
         """
         size: tuple[int, int] | None = None
         for frame in self._paced():
@@ -100,7 +100,7 @@ class Video:
             raise not_a_video()
 
     def _paced(self) -> Iterator[av.VideoFrame]:
-        """For every place of the steady rate the frame that is shown there."""
+        """The frame that is shown in each slot of the constant rate."""
         most = math.ceil(self._limits.seconds * self.fps)
         held: av.VideoFrame | None = None
         place = 0
@@ -132,7 +132,7 @@ class Video:
             yield frame, time
 
     def _stamp(self, frame: av.VideoFrame) -> Fraction | None:
-        """When the file says that a frame is shown, seconds; None if it does not say or cannot mean it."""
+        """The timestamp of a frame in the file, seconds; None if it has none or it is implausible."""
         if frame.pts is None or not frame.time_base or self._hasty:
             return None
         return frame.pts * Fraction(frame.time_base)
@@ -148,7 +148,7 @@ class Video:
                     packet = next(packets, None)
                     frames = packet.decode() if packet else []
                 except (av.error.FFmpegError, ValueError):
-                    continue  # after an error of the container there is no next packet
+                    continue  # with the next packet; after an error of the container there is none
                 yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
                 if packet is None:
                     return
@@ -169,14 +169,14 @@ class Video:
     def _too_long(self, length: str) -> VideoError:
         return VideoError(
             "video_too_long",
-            f"The video lasts {length}; up to {self._limits.seconds:g} seconds are allowed. It is played forth and "
-            "back for as long as the speech lasts, so a few seconds are enough: cut it.",
+            f"The video lasts {length}; up to {self._limits.seconds:g} seconds are allowed. It is played back and "
+            "forth for as long as the speech lasts, so a few seconds are enough. Shorten it.",
         )
 
 
 def kind_of(data: bytes) -> Kind:
-    """Whether a file is a picture or a video, by its content. Animated pictures are pictures, and so is what is
-    neither."""
+    """Whether a file is a picture or a video, judged by its content. Animated pictures count as pictures, and so does
+    anything that is neither."""
     if looks_like_picture(data):
         return "image"
     try:
@@ -188,7 +188,7 @@ def kind_of(data: bytes) -> Kind:
 
 
 def not_a_video(hint: str = "") -> VideoError:
-    """The error for what FFmpeg does not read."""
+    """The error for files that FFmpeg cannot read."""
     return VideoError("not_a_video", f"The video could not be read. Send an undamaged {_KINDS} file.{hint}")
 
 
@@ -202,7 +202,8 @@ def _open(data: bytes) -> InputContainer:
     if claims_too_much(data):
         raise not_a_video()
     try:
-        # Some formats are lists of other files or addresses (HLS, SDP, concat): no protocol may be used to follow them.
+        # Some formats list other files or addresses (HLS, SDP, concat). Allowing no protocol keeps FFmpeg from opening
+        # them.
         return av.open(io.BytesIO(data), "r", options={"protocol_whitelist": "none"}, metadata_errors="ignore")
     except (av.error.FFmpegError, ValueError):
         raise not_a_video() from None
@@ -210,7 +211,7 @@ def _open(data: bytes) -> InputContainer:
 
 def _video_stream(container: InputContainer) -> av.VideoStream:
     stream = container.streams.best("video")
-    # Cover pictures of sound files are videos of one frame to FFmpeg.
+    # FFmpeg treats the cover pictures of sound files as videos of one frame.
     if not isinstance(stream, av.VideoStream) or not stream.codec_context or _is_cover(stream):
         raise not_a_video()
     return stream
@@ -221,25 +222,25 @@ def _is_cover(stream: av.VideoStream) -> bool:
 
 
 def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """(height, width, 3) BGR, turned as the file says."""
+    """(height, width, 3) BGR, rotated as the file says."""
     return np.asarray(np.rot90(_bgr(frame), round(frame.rotation / 90)), np.uint8)
 
 
 def _bgr(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """FFmpeg's own conversion would be two grey levels too dark, and not know the matrix of most files."""
+    """Convert to BGR. FFmpeg's own conversion is two grey levels too dark and gets the matrix of most files wrong."""
     if frame.format.is_rgb:
         return np.asarray(frame.reformat(format="bgr24").to_ndarray(), np.uint8)
     full = frame.color_range == _RANGE_FULL or frame.format.name.startswith("yuvj")
     hd = frame.colorspace == _MATRIX_UNKNOWN and frame.height >= _HD_HEIGHT
     weights = _BT709 if frame.colorspace == _MATRIX_BT709 or hd else _BT601
-    # The name says the range; what is asked for is the one it has, so the numbers stay.
+    # The name of the format implies the range. This asks for the range that the frame has, so values do not change.
     planes = frame.reformat(format="yuvj444p" if full else "yuv444p").planes
     yuv = cv2.merge([plane_view(plane) for plane in planes])
     return np.asarray(cv2.transform(yuv, to_bgr_matrix(*weights, full=full)), np.uint8)
 
 
 def to_bgr_matrix(red: float, blue: float, *, full: bool) -> NDArray[np.float64]:
-    """(3, 4): from Y, Cb, Cr of 8 bits to B, G, R; ``red`` and ``blue`` are their weights in luma."""
+    """The (3, 4) matrix from 8-bit Y, Cb, Cr to B, G, R; ``red`` and ``blue`` are their weights in luma."""
     green = 1 - red - blue
     luma, chroma, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
     cr, cb = 2 * (1 - red) * chroma, 2 * (1 - blue) * chroma
