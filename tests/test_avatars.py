@@ -235,7 +235,7 @@ def test_turned_heads_are_warned_of(finder: FaceFinder, astronaut: NDArray[np.ui
     picture = turned_head(astronaut, straight.face, 32.0)
     face = finder.largest(picture)
     (warning,) = [one for one in picture_warnings(Avatar(picture, face, "")) if "turned" in one]
-    assert warning == f"The head is turned {abs(face.yaw):.0f}°: one from the front speaks more clearly."
+    assert warning == f"The head is turned by {abs(face.yaw):.0f}°. A face seen from the front speaks more clearly."
 
 
 def test_small_faces_are_warned_of(studio: Studio, astronaut: NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""Uploaded pictures and clips, kept on disk for sessions to name: ``<directory>/<id>/`` with three files each."""
+"""Uploaded pictures and clips, stored on disk: a folder ``<directory>/<id>/`` with three files for each."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from lipstream.media.video import Kind
 THUMBNAIL_PIXELS = 256
 """Longer side of a thumbnail."""
 TURNED_YAW, TURNED_PITCH = 25.0, 25.0
-"""Heads turned further than this get a warning, degrees."""
+"""Heads that are turned further than this get a warning, degrees."""
 SMALL_FACE = 32.0
 """Faces whose eyes are closer together than this get a warning, pixels."""
 ABANDONED_SECONDS = 3600.0
-"""From this age on a draft is one that a killed process left."""
+"""Drafts older than this were left behind by a process that was killed."""
 
 _PICTURE, _FACTS, _THUMBNAIL = "picture", "avatar.json", "thumbnail.jpg"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -56,7 +56,7 @@ class Direction:
     """Where a head looks, as in :class:`lipstream.face.pose.Pose`."""
 
     yaw: float
-    """Degrees; positive to the picture's right. As :attr:`lipstream.face.mesh.Face.yaw`."""
+    """Degrees; positive to the picture's right. See :attr:`lipstream.face.mesh.Face.yaw`."""
     pitch: float
     """Degrees; positive upwards."""
     roll: float
@@ -65,10 +65,10 @@ class Direction:
 
 @dataclass(frozen=True)
 class AvatarRecord:
-    """What is known of an uploaded picture or clip."""
+    """What is known about an uploaded picture or clip."""
 
     id: str
-    """Hash of the file, what it was uploaded as and the choice of face, 32 hexadecimal digits."""
+    """Hash of the file, its kind and the choice of face: 32 hexadecimal digits."""
     width: int
     """Pixels."""
     height: int
@@ -78,35 +78,35 @@ class AvatarRecord:
     pose: Direction
     """Of the head."""
     warnings: tuple[str, ...]
-    """Sentences for people: what will look worse than it could."""
+    """Sentences that say what will look worse than it could."""
     face_index: int | None = None
     """Which face it was uploaded for, counted from 0 from left to right; None = the largest."""
     kind: Kind = "image"
-    """Which of the two it is."""
+    """Whether it is a picture or a clip."""
     seconds: float | None = None
     """Length of a clip."""
 
     def to_json(self) -> dict[str, Any]:
-        """As the server tells it; without the index when none was asked for."""
+        """As the server sends it: without the index if none was given."""
         facts = {**asdict(self), "warnings": list(self.warnings)}
         return facts if self.face_index is not None else {k: v for k, v in facts.items() if k != "face_index"}
 
 
 class AvatarLibrary:
-    """Pictures and clips on disk, ``capacity`` bytes of them; the least recently used go first. Blocking; thread-safe.
+    """Pictures and clips on disk, up to ``capacity`` bytes; the least recently used are deleted first.
 
-    Several processes may share a directory.
+    Blocking; thread-safe. Several processes may share a directory.
     """
 
     def __init__(self, directory: Path, capacity: int) -> None:
         self.directory = directory
-        """Where they are; made when the first one comes."""
+        """Where they are stored. It is created when the first one is added."""
         self._capacity = capacity
         self._lock = threading.Lock()
 
     @property
     def writable(self) -> bool:
-        """Whether the folder, or the first one above it that is there, may be written in."""
+        """Whether the folder, or the closest folder above it that exists, is writable."""
         wanted = self.directory.absolute()
         there = next(path for path in (wanted, *wanted.parents) if path.exists())
         return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
@@ -114,17 +114,18 @@ class AvatarLibrary:
     def add(
         self, data: bytes, look: Callable[[bytes], Avatar], face_index: int | None = None, kind: Kind = "image"
     ) -> tuple[AvatarRecord, bool]:
-        """Keep a picture's or a clip's file; gives its record, and whether it is new.
+        """Store the file of a picture or clip. Returns its record, and whether it is new.
 
-        ``look`` decodes it as ``kind`` and finds the face with ``face_index``, only if it is new; what it raises is
-        raised. The same file with another index, or as the other kind (an animated GIF is both), is another avatar.
+        ``look`` decodes it as ``kind`` and finds the face with ``face_index``. It is only called for new files, and
+        its errors are passed on. The same file with another index, or as the other kind (an animated GIF can be both),
+        is another avatar.
         """
         name = _name(data, face_index, kind)
         if self._has(name):
             try:
                 self._touch(name)
                 return self._record(name), False
-            except SessionError:  # forgotten in this moment, or damaged: then it is new
+            except SessionError:  # deleted at this very moment, or damaged: then it counts as new
                 self._delete(self.directory / name)
         avatar = look(data)
         record = _describe(name, avatar, face_index)
@@ -135,20 +136,20 @@ class AvatarLibrary:
         return record, True
 
     def get(self, name: str) -> AvatarRecord:
-        """What is known of a picture. Raises :class:`SessionError` (``avatar_unknown``)."""
+        """The record of an avatar. Raises :class:`SessionError` (``avatar_unknown``)."""
         self._require(name)
         return self._record(name)
 
     def records(self) -> list[AvatarRecord]:
-        """All of them, the most recently used first."""
+        """All records, the most recently used first."""
         records = []
         for path in sorted(self._folders(), key=_used, reverse=True):
-            with suppress(SessionError):  # forgotten in this moment, or damaged
+            with suppress(SessionError):  # deleted at this very moment, or damaged
                 records.append(self._record(path.name))
         return records
 
     def picture(self, name: str) -> bytes:
-        """The file as it was uploaded; counts as use. Raises :class:`SessionError` (``avatar_unknown``)."""
+        """The file as it was uploaded. Counts as a use. Raises :class:`SessionError` (``avatar_unknown``)."""
         self._require(name)
         self._touch(name)
         return self._read(name, _PICTURE)
@@ -159,7 +160,7 @@ class AvatarLibrary:
         return self._read(name, _THUMBNAIL)
 
     def remove(self, name: str) -> None:
-        """Delete a picture. Raises :class:`SessionError` (``avatar_unknown``)."""
+        """Delete an avatar. Raises :class:`SessionError` (``avatar_unknown``)."""
         self._require(name)
         with self._lock:
             self._delete(self.directory / name)
@@ -174,7 +175,7 @@ class AvatarLibrary:
     def _read(self, name: str, part: str) -> bytes:
         try:
             return (self.directory / name / part).read_bytes()
-        except FileNotFoundError:  # another process or thread has just forgotten it
+        except FileNotFoundError:  # another process or thread has just deleted it
             raise _unknown() from None
 
     def _record(self, name: str) -> AvatarRecord:
@@ -183,11 +184,11 @@ class AvatarLibrary:
             facts = json.loads(text)
             facts |= {"face": Box(**facts["face"]), "pose": Direction(**facts["pose"])}
             return AvatarRecord(**{**facts, "warnings": tuple(facts["warnings"])})
-        except (ValueError, TypeError, KeyError):  # the machine went down while it was written: not a reason to
-            raise _unknown() from None  # refuse the others
+        except (ValueError, TypeError, KeyError):  # the machine crashed while writing it: the others are still fine
+            raise _unknown() from None
 
     def _write(self, record: AvatarRecord, data: bytes, thumbnail: bytes) -> None:
-        """All files, then the folder's name: nobody sees half an avatar."""
+        """Write all files, then give the folder its name, so that nobody sees an incomplete avatar."""
         self.directory.mkdir(parents=True, exist_ok=True)
         draft = self._draft(record.id)
         draft.mkdir()
@@ -195,7 +196,7 @@ class AvatarLibrary:
             (draft / _PICTURE).write_bytes(data)
             (draft / _THUMBNAIL).write_bytes(thumbnail)
             (draft / _FACTS).write_text(json.dumps(record.to_json()))
-            with suppress(OSError):  # somebody else was faster with the same picture
+            with suppress(OSError):  # somebody else stored the same picture at the same time
                 draft.rename(self.directory / record.id)
         finally:  # the disk may be full
             shutil.rmtree(draft, ignore_errors=True)
@@ -217,14 +218,14 @@ class AvatarLibrary:
                     shutil.rmtree(draft, ignore_errors=True)
 
     def _delete(self, folder: Path) -> None:
-        """The folder's name, then all files: as with writing, nobody sees half an avatar."""
+        """Take away the folder's name, then delete its files, so that nobody sees an incomplete avatar."""
         grave = self._draft(folder.name)
         with suppress(FileNotFoundError):  # another process was faster
             folder.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
 
     def _draft(self, name: str) -> Path:
-        """A folder that is not an avatar's."""
+        """A new path that does not count as an avatar's folder."""
         return self.directory / f".{name}-{uuid.uuid4().hex}"
 
     def _folders(self) -> list[Path]:
@@ -253,17 +254,19 @@ def _describe(name: str, avatar: Avatar, face_index: int | None) -> AvatarRecord
 
 
 def picture_warnings(avatar: Avatar) -> list[str]:
-    """What will look worse than it could, as sentences."""
+    """Sentences that say what will look worse than it could."""
     pose, yaw, warnings = avatar.face.pose, avatar.face.yaw, []
     if abs(yaw) > TURNED_YAW:
-        warnings.append(f"The head is turned {abs(yaw):.0f}°: one from the front speaks more clearly.")
+        warnings.append(f"The head is turned by {abs(yaw):.0f}°. A face seen from the front speaks more clearly.")
     if abs(pose.pitch) > TURNED_PITCH:
         way = "up" if pose.pitch > 0 else "down"
-        warnings.append(f"The head looks {abs(pose.pitch):.0f}° {way}: the mouth is seen at an angle.")
+        warnings.append(f"The head looks {way} by {abs(pose.pitch):.0f}°, so the mouth is seen at an angle.")
     if avatar.face.scale < SMALL_FACE:
-        warnings.append(f"The face is small ({avatar.face.scale:.0f} pixels between the eyes): it has little detail.")
+        warnings.append(
+            f"The face is small ({avatar.face.scale:.0f} pixels between the eyes), so it has little detail."
+        )
     if mouth_is_covered(avatar.picture, avatar.face):
-        warnings.append("Something seems to be in front of the mouth: lips that are not seen cannot be moved well.")
+        warnings.append("Something seems to be in front of the mouth. Lips that are hidden cannot be moved well.")
     return warnings
 
 

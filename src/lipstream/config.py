@@ -1,9 +1,9 @@
-"""Settings: from the environment, then from ``.env`` in the working directory, then the defaults below.
+"""Settings: from the environment, else from ``.env`` in the working directory, else the defaults below.
 
-The four documented names (``wav2lip_path``, ``segmentation_path``, ``sr_path``, ``device``) are read as they are; all
-others begin with ``LIPSTREAM_``, because names such as ``PORT`` or ``WORKERS`` belong to everybody. Case does not
-matter. Names that nobody knows are ignored, since ``.env`` is often shared with other programs. The table of all of
-them is in ``docs/settings.md``.
+The four documented names (``wav2lip_path``, ``segmentation_path``, ``sr_path``, ``device``) have no prefix. All others
+begin with ``LIPSTREAM_``, because other programs also use names such as ``PORT`` or ``WORKERS``. Upper and lower case
+do not matter. Unknown names are ignored, because ``.env`` is often shared with other programs. ``docs/settings.md`` has
+a table of all settings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "LIPSTREAM_"
-"""What the names of our own settings begin with in the environment."""
+"""Prefix of our own settings in the environment."""
 
 MIB = 2**20
 
@@ -26,14 +26,14 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 
 
 def available_cores() -> int:
-    """CPU cores this process may run on."""
+    """The number of CPU cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class Settings(BaseSettings):
-    """Everything that can be set from outside. Raises :class:`pydantic.ValidationError` when a value makes no sense."""
+    """Everything that can be configured. Raises :class:`pydantic.ValidationError` if a value is invalid."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     wav2lip_path: Path = Field(
         default=Path("checkpoints/wav2lip_gan.pth"),
         validation_alias="wav2lip_path",
-        description="Wav2Lip checkpoint; the engine `wav2lip` is there when this file is.",
+        description="Wav2Lip checkpoint; the engine `wav2lip` is available if this file exists.",
     )
     segmentation_path: Path = Field(
         default=Path("checkpoints/79999_iter.pth"),
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
 
     face_detector: Literal["mesh", "face-alignment"] = Field(
         default="mesh",
-        description="Whose face box the engine `wav2lip` uses; `face-alignment` is the original's S3FD.",
+        description="Where the engine `wav2lip` gets its face box from; `face-alignment` is the original's S3FD.",
     )
 
     host: str = Field(default="127.0.0.1", description="Address that `lipstream serve` listens on; `0.0.0.0` for all.")
@@ -99,22 +99,22 @@ class Settings(BaseSettings):
     connection_idle_seconds: float = Field(
         default=600.0,
         gt=0,
-        description="A `/ws/lipsync` connection on which nothing is asked for so long is closed, seconds.",
+        description="A `/ws/lipsync` connection without requests is closed after this time, seconds.",
     )
 
     max_message_bytes: int = Field(
         default=160 * MIB,
         ge=1024,
-        description="Largest WebSocket message or upload, bytes; the default takes ten minutes of CD-quality WAV.",
+        description="Largest WebSocket message or upload, bytes; the default fits ten minutes of CD-quality WAV.",
     )
     max_image_bytes: int = Field(default=32 * MIB, ge=1024, description="Largest picture file, bytes.")
     max_image_pixels: int = Field(default=50_000_000, ge=1024, description="Largest picture, width × height.")
     max_video_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest video file for an avatar, bytes.")
     max_video_pixels: int = Field(
-        default=1920 * 1088, ge=1024, description="Largest picture of an avatar's video, width × height."
+        default=1920 * 1088, ge=1024, description="Largest frame of an avatar's video, width × height."
     )
     max_video_seconds: float = Field(
-        default=20.0, gt=0, le=600, description="Longest video for an avatar, seconds; it is played forth and back."
+        default=20.0, gt=0, le=600, description="Longest video for an avatar, seconds; it is played back and forth."
     )
     max_video_memory_mb: int = Field(
         default=512, ge=1, le=1_000_000, description="Most memory that the frames of one avatar's video may take, MB."
@@ -125,13 +125,13 @@ class Settings(BaseSettings):
         default=192,
         ge=0,
         le=1_000_000,
-        description="Memory for prepared portraits and clips, MB; the least recently used go first.",
+        description="Memory for prepared portraits and clips, MB; the least recently used are dropped first.",
     )
     cache_dir: Path | None = Field(
-        default=None, description="Where fetched models are kept; unset means the platform's cache directory."
+        default=None, description="Where downloaded models are kept; unset means the platform's cache directory."
     )
     checkpoints_dir: Path = Field(
-        default=Path("checkpoints"), description="Directory of your own model files, looked in first."
+        default=Path("checkpoints"), description="Directory of your own model files, searched first."
     )
 
     live_sessions: int = Field(
@@ -141,32 +141,34 @@ class Settings(BaseSettings):
         default_factory=available_cores,
         ge=1,
         le=256,
-        description="Threads that draw and encode for all live streams; as many more prepare those that begin.",
+        description="Threads that draw and encode all live streams; as many more prepare new ones.",
     )
     live_lead_ms: int = Field(
         default=120,
         ge=0,
         le=2000,
-        description="How far live media may run ahead of real time, milliseconds; two thirds may wait for late speech.",
+        description="How far live media runs ahead of real time, ms; two thirds of it may be spent on late speech.",
     )
     live_buffer_seconds: int = Field(
-        default=120, ge=5, le=3600, description="Speech that a live stream holds before it stops reading, seconds."
+        default=120, ge=5, le=3600, description="How much speech a live stream holds before it stops reading, seconds."
     )
     live_idle_seconds: float = Field(
-        default=300.0, gt=0, description="A live stream whose client says nothing for so long is ended, seconds."
+        default=300.0, gt=0, description="A live stream whose client is silent ends after this time, seconds."
     )
     live_session_seconds: float = Field(default=3600.0, gt=0, description="Longest live stream, seconds.")
     live_max_pixels: int = Field(
-        default=1920 * 1088, ge=1024, description="Larger pictures are made smaller for live streams, width × height."
+        default=1920 * 1088,
+        ge=1024,
+        description="Larger pictures are reduced to this for live streams, width × height.",
     )
     avatar_dir: Path | None = Field(
-        default=None, description="Where uploaded avatars are kept; unset means below the cache directory."
+        default=None, description="Where uploaded avatars are kept; unset means a folder in the cache directory."
     )
     avatar_store_mb: int = Field(
         default=512,
         ge=0,
         le=1_000_000,
-        description="Disk space for uploaded avatars, MB; the least recently used go first.",
+        description="Disk space for uploaded avatars, MB; the least recently used are deleted first.",
     )
 
     crf: int = Field(
@@ -177,7 +179,7 @@ class Settings(BaseSettings):
     @field_validator("cache_dir", "checkpoints_dir", "avatar_dir")
     @classmethod
     def _folder(cls, path: Path | None) -> Path | None:
-        """A folder that is not there yet is fine; a file in its place would be an error of every request."""
+        """A folder may be missing, but a file in its place would make every request fail."""
         if path is not None and path.exists() and not path.is_dir():
             raise PydanticCustomError("not-a-folder", "{path} is a file; it must be a folder", {"path": str(path)})
         return path

@@ -1,15 +1,15 @@
-"""The endless stream of one talking face: speech goes in as it comes, moments of picture and sound come out for ever.
+"""The endless stream of one talking face: speech goes in as it arrives, moments of picture and sound come out.
 
     stream = LiveStream(actor, audio_format, lookahead=engine.lookahead)
     stream.feed(pcm); stream.end()              # whenever speech arrives
-    moment = stream.advance()                   # whenever the next frame is due: picture, sound, what happened
+    moment = stream.advance()                   # whenever the next frame is due: picture, sound and events
 
-No I/O, no threads and no wall clock: whoever calls :meth:`LiveStream.advance` decides how fast time passes. A frame is
-drawn in the call that shows it, never ahead, so there is nothing to take back at an interruption. Whoever is ahead of
-real time anyway may let a frame wait for speech that is late (:attr:`LiveStream.awaits_speech`) before calling it.
+No I/O, no threads and no wall clock: the caller of :meth:`LiveStream.advance` decides how fast time passes. A frame is
+drawn in the call that returns it, never ahead of time, so an interruption has nothing to take back. A caller that runs
+ahead of real time may let a frame wait for late speech (:attr:`LiveStream.awaits_speech`) before the call.
 
-One counter stamps everything. Frame n of the stream shows the samples [n / fps, (n + 1) / fps) of its sound; frame k
-of an utterance always goes out with the utterance's own samples of [k / fps, (k + 1) / fps), to within one sample,
+All timestamps come from one counter. Frame n of the stream shows the samples [n / fps, (n + 1) / fps) of its sound.
+Frame k of an utterance is always given with the utterance's own samples [k / fps, (k + 1) / fps), to within one sample,
 however often the sender was late in between.
 """
 
@@ -29,20 +29,20 @@ from lipstream.session import Frame, Session
 from lipstream.utterance import Utterance
 
 CUSHION = Fraction(1, 25)
-"""How late a chunk of speech may come, against the sender's own pace, without making the face stutter; seconds. What
-the caller's patience does not cover has to be there, beyond the lookahead, before the mouth opens."""
+"""How late a chunk of speech may arrive, relative to the sender's own pace, without making the face stutter; seconds.
+The part that the caller's patience does not cover must have arrived, beyond the lookahead, before the mouth opens."""
 RESAMPLING = Fraction(1, 250)
-"""What the filter between the sender's sample rate and the engine's holds back at most, seconds."""
+"""How much the filter between the sender's sample rate and the engine's holds back at most, seconds."""
 LONGEST_CHUNK = Fraction(1, 4)
-"""A sender in real time delivers a chunk only when all of it was spoken, so the mouth also waits for as much as one of
-its chunks holds. Longer ones than this, in seconds, come from senders that are faster."""
+"""A sender in real time delivers a chunk only after all of it was spoken, so the mouth also waits for the length of one
+chunk. Chunks longer than this, in seconds, are taken to come from senders that are faster than real time."""
 BUFFER_SECONDS = 120
-"""Speech that waits at most, by default."""
+"""How much speech may wait, by default."""
 
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """The sound of a stream, in and out."""
+    """Format of the sound of a stream, both in and out."""
 
     sample_rate: int
     """Hz."""
@@ -52,7 +52,7 @@ class AudioFormat:
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    """The moment is an utterance's first."""
+    """This moment is the first of an utterance."""
 
     utterance: int
     """Counts from 1."""
@@ -62,28 +62,28 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class SpeechEnded:
-    """The moment before was an utterance's last."""
+    """The moment before this one was the last of an utterance."""
 
     utterance: int
     """Counts from 1."""
     time: Fraction
     """Of the stream, seconds."""
     duration: Fraction
-    """Of the speech, seconds."""
+    """Length of the speech, seconds."""
 
 
 @dataclass(frozen=True)
 class SpeechInterrupted:
-    """From this moment on nothing is left of what was fed before the interruption."""
+    """From this moment on, nothing is left of the speech that was fed before the interruption."""
 
     utterance: int | None
-    """The one that was being spoken; None if none was."""
+    """The one that was being spoken; None if nothing was."""
     time: Fraction
     """Of the stream, seconds."""
     played: Fraction
     """How much of the utterance was in the moments before, seconds."""
     dropped: Fraction
-    """How much speech was forgotten, seconds."""
+    """How much speech was discarded, seconds."""
 
 
 Event = SpeechStarted | SpeechEnded | SpeechInterrupted
@@ -91,27 +91,27 @@ Event = SpeechStarted | SpeechEnded | SpeechInterrupted
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame of the stream, with its sound and what happened just before it."""
+    """One frame of the stream, with its sound and the events just before it."""
 
     index: int
-    """Number of the frame, from 0."""
+    """Number of the frame, counted from 0."""
     patch: Patch
     """What differs from the avatar's picture."""
     sample: int
-    """Number of the first sample of the sound, from 0."""
+    """Number of the first sample of the sound, counted from 0."""
     audio: NDArray[np.int16]
     """(n, channels): the sound of [index / fps, (index + 1) / fps)."""
     speaking: bool
     """Whether it shows a frame of an utterance."""
     events: tuple[Event, ...]
-    """In order; the receiver hears of them before it gets this moment."""
+    """In order; the receiver must be told of them before it is given this moment."""
 
 
 class LiveStream:
-    """One face, for ever. Not thread-safe; no I/O.
+    """The stream of one face. Not thread-safe; no I/O.
 
     ``lookahead`` is the engine's, in seconds; ``patience`` is how long the caller lets a moment wait for speech, in
-    seconds. Without ``idle`` the head stands still and only the mouth moves. At most ``buffer_seconds`` of speech wait.
+    seconds. Without ``idle`` the head is still and only the mouth moves. At most ``buffer_seconds`` of speech may wait.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class LiveStream:
         self.audio = audio
         self.fps = fps
         self.starved = 0
-        """Frames in which an utterance had to wait for its sender."""
+        """Frames in which an utterance had to wait for its sender, so far."""
         self._idle = idle
         life = still if idle is None else self._life
         self._session = Session(actor, sample_rate=audio.sample_rate, fps=fps, life=life)
@@ -148,12 +148,12 @@ class LiveStream:
 
     @property
     def room(self) -> int:
-        """Samples that :meth:`feed` would take now."""
+        """How many samples :meth:`feed` would take now."""
         return self._limit - self._held
 
     @property
     def buffered(self) -> Fraction:
-        """Speech that waits to be played, seconds."""
+        """How much speech waits to be played, seconds."""
         return Fraction(self._held, self.audio.sample_rate)
 
     @property
@@ -168,10 +168,10 @@ class LiveStream:
 
     @property
     def awaits_speech(self) -> bool:
-        """Whether the next moment would idle although speech for it should come within the caller's patience.
+        """Whether the next moment would be idle although speech for it can be expected within the caller's patience.
 
-        In the middle of an utterance it always should; before its first frame, and once its sender has been too late,
-        when so little is missing that the patience then left still covers :data:`CUSHION`.
+        Within an utterance, it always can. Before the first frame, and after the sender has been too late, it can if so
+        little is missing that the remaining patience still covers :data:`CUSHION`.
         """
         if not self._utterances or self._utterances[0].ended:
             return False
@@ -181,9 +181,9 @@ class LiveStream:
         return 0 < self._needed_to_begin(utterance) - utterance.unplayed <= self._worth_waiting
 
     def feed(self, pcm: NDArray[np.int16]) -> int:
-        """Hear more of the current utterance: (n, channels), any n, not to be changed afterwards.
+        """Add more of the current utterance: (n, channels), any n; it must not be changed afterwards.
 
-        Gives how many samples were taken. The rest does not fit into the buffer: feed it again later.
+        Returns how many samples were taken. The rest does not fit into the buffer: feed it again later.
         """
         taken = pcm[: self.room]
         if len(taken):
@@ -192,12 +192,12 @@ class LiveStream:
         return len(taken)
 
     def end(self) -> None:
-        """The current utterance is over; what is fed next begins another. Without one, nothing happens."""
+        """End the current utterance, if there is one. Speech that is fed afterwards begins another."""
         if self._utterances:
             self._utterances[-1].ended = True
 
     def interrupt(self) -> None:
-        """Forget all speech at once. The next moment is idle and silent, and tells :class:`SpeechInterrupted`."""
+        """Discard all speech. The next moment is idle and silent, and has the event :class:`SpeechInterrupted`."""
         current = self._utterances[0] if self._utterances and self._utterances[0].next_frame else None
         self._events.append(
             SpeechInterrupted(
@@ -213,7 +213,7 @@ class LiveStream:
         self._session.clear()
 
     def advance(self) -> Moment:
-        """The next moment: of speech if there is some, else idle and silent."""
+        """The next moment: of speech if there is any, otherwise idle and silent."""
         first, last = self._sample(self._index), self._sample(self._index + 1)
         frame = self._speak(last - first)
         if frame:
@@ -239,11 +239,11 @@ class LiveStream:
         return self._utterances[-1]
 
     def _needed_to_begin(self, utterance: Utterance) -> int:
-        """Samples that have to be there before the mouth opens."""
+        """How many samples must have arrived before the mouth opens."""
         return utterance.needs(self._lookahead) + self._cushion + min(utterance.chunk, self._longest_chunk)
 
     def _speak(self, samples: int) -> Frame | None:
-        """The next frame of the first utterance, if its sound of ``samples`` and what the engine needs are there."""
+        """The next frame of the first utterance, if its ``samples`` of sound and what the engine needs have arrived."""
         if not self._utterances:
             return None
         utterance = self._utterances[0]
@@ -258,15 +258,15 @@ class LiveStream:
     def _spoken(self, frame: Frame, samples: int) -> list[NDArray[np.int16]]:
         """The sound of a frame of an utterance.
 
-        Where rates do not divide, frames have now one sample more, now one less, and not at the same places in the
-        stream as in the utterance. After a pause the sample that was too much is waited for, so nothing adds up.
+        If the rates do not divide, some frames have one sample more than others, at different places in the stream and
+        in the utterance. After a pause, a sample that was played too early is waited for, so errors do not add up.
         """
         utterance = self._utterances[0]
         wait = 0 if self._running else max(0, utterance.played - self._sample(frame.index))
         return [np.zeros((wait, self.audio.channels), np.int16), self._play(utterance, samples - wait)]
 
     def _left_over(self) -> NDArray[np.int16]:
-        """What the frames so far should have played and did not, a sample at most: it opens the pause."""
+        """What the frames so far should have played and did not. It is at most one sample and begins the pause."""
         if not (self._running and self._utterances):
             return np.zeros((0, self.audio.channels), np.int16)
         utterance = self._utterances[0]
@@ -278,7 +278,7 @@ class LiveStream:
         return sound
 
     def _close_utterance(self) -> None:
-        """Let go of the first utterance if all its frames were given."""
+        """Remove the first utterance if all its frames were given."""
         if self._utterances and self._utterances[0].drawn:
             utterance = self._utterances.popleft()
             self._events.append(SpeechEnded(utterance.number, self.time, utterance.duration))
