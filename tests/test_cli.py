@@ -114,7 +114,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         done = lipstream("serve", "--port", str(port))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"failed: Port {port} is taken")
+    assert done.stderr.startswith(f"failed: Port {port} is in use")
     assert "--port 0 for one that is free" in done.stderr
     assert "http://" not in done.stderr, "no address of a page that is not there"
 
@@ -124,8 +124,8 @@ def test_an_address_of_another_machine_is_named(host: str) -> None:
     done = lipstream("serve", "--host", host, "--port", "0")
     assert done.returncode == 1
     assert done.stderr == (
-        f"failed: {host} is no address of this machine. Use --host 127.0.0.1 for programs on this machine alone, "
-        "--host 0.0.0.0 for everybody who can reach it.\n"
+        f"failed: {host} is not an address of this machine. Use --host 127.0.0.1 for programs on this machine only, "
+        "or --host 0.0.0.0 for everybody who can reach it.\n"
     )
 
 

@@ -51,13 +51,13 @@ def test_addresses_that_the_machine_lacks_are_left_out_and_missed_when_all_are(r
     resolve("192.0.2.7", "127.0.0.1")
     assert [name for name, _ in listening_on("localhost", 0)] == ["127.0.0.1"]
     resolve("192.0.2.7")
-    with pytest.raises(ListenError, match="no address of this machine"):
+    with pytest.raises(ListenError, match="not an address of this machine"):
         listen("localhost", 0)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70])
 def test_what_cannot_be_a_name_is_no_address(host: str) -> None:
-    with pytest.raises(ListenError, match="no address of this machine"):
+    with pytest.raises(ListenError, match="not an address of this machine"):
         listen(host, 0)
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_held_when_a_port_is_taken_on_one_address(resolve: Callable[.
     resolve("127.0.0.1", "127.0.0.2")
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ListenError, match=f"Port {port} is taken"):
+        with pytest.raises(ListenError, match=f"Port {port} is in use"):
             listen("localhost", port)
         socket.create_server(("127.0.0.1", port)).close()
 

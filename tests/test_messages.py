@@ -295,5 +295,5 @@ def test_null_id_is_no_id() -> None:
 
 
 def test_many_values_are_refused_before_they_become_objects() -> None:
-    with pytest.raises(RequestError, match="far more values"):
+    with pytest.raises(RequestError, match="far too many values"):
         read_json("[" + "[]," * 1000 + "[]]")

@@ -649,7 +649,7 @@ def test_what_is_not_there_is_said_in_words(server: LiveServer, method: str, pat
     assert answer.json() == {
         "status": "error",
         "code": "not_found",
-        "message": f"Nothing answers {method} {path}. /docs lists what does; / is the page.",
+        "message": f"There is no {method} {path}. /docs lists the endpoints; the page is at /.",
     }
 
 
@@ -672,7 +672,7 @@ def test_another_method_is_named_where_there_is_one(server: LiveServer, method: 
     assert answer.json() == {
         "status": "error",
         "code": "method_not_allowed",
-        "message": f"{path} answers {allowed}, not {method}. /docs has the details.",
+        "message": f"{path} supports {allowed}, not {method}. /docs has the details.",
     }
 
 
@@ -680,7 +680,7 @@ def test_a_websocket_asked_as_a_page_says_what_it_is(server: LiveServer) -> None
     answer = httpx.get(server.url("/ws/stream"))
     assert answer.status_code == 404
     address = server.url("/ws/stream").replace("http", "ws")
-    assert answer.json()["message"] == f"Nothing answers GET /ws/stream. It is a WebSocket: connect to {address}."
+    assert answer.json()["message"] == f"There is no GET /ws/stream. It is a WebSocket: connect to {address}."
 
 
 def listens(port: int) -> bool:

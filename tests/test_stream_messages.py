@@ -29,7 +29,7 @@ ALL = "type, version, avatar, image, face_index, engine, idle, seed, audio, vide
         (
             '{"type": "ping", "\\ud800": 1}',
             "bad_field",
-            "The name of a field is no text: it has half a character in it.",
+            "The name of a field is not valid Unicode: it contains a lone surrogate.",
         ),
         (start(picture="x"), "unknown_field", f'There is no field "picture". The fields are: {ALL}.'),
         (
@@ -40,7 +40,7 @@ ALL = "type, version, avatar, image, face_index, engine, idle, seed, audio, vide
         (
             start(video=25),
             "bad_field",
-            'The field "video" must be an object with fields out of container, fps, width.',
+            'The field "video" must be an object with any of the fields container, fps, width.',
         ),
         (
             start(audio={"encoding": "mp3"}),

@@ -1,7 +1,7 @@
-"""``/docs``: the OpenAPI description as a page that needs neither scripts nor another server.
+"""``/docs``: the OpenAPI description as a page without scripts that works offline.
 
-Swagger UI would be 1.7 MB of JavaScript to carry for one form; this page has the form as plain HTML, works
-under a strict content security policy, and can also say what OpenAPI cannot: the WebSocket.
+Swagger UI would add 1.7 MB of JavaScript for one form. This page has the form as plain HTML, works under a strict
+content security policy, and also describes the WebSockets, which OpenAPI cannot.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ h1, h2, p, td { overflow-wrap: break-word; }
 
 _WEBSOCKET = """
 <h2><span class="method">WebSocket</span> <code>/ws/lipsync</code>, <code>/ws/lip-sync</code></h2>
-<p>The main way in: JSON text messages, any number per connection, one after the other. A clip goes into "video" instead
-of "image".</p>
+<p>The main interface: JSON text messages, any number per connection, answered one after another. Send a clip as "video"
+instead of "image".</p>
 <pre>{"audio": "&lt;base64&gt;", "image": "&lt;base64&gt;", "fps": 25.0, "progress": true}</pre>
 <pre>{"status": "progress", "done": 40, "total": 175}
 {"status": "success", "video": "&lt;base64 MP4&gt;"}
-{"status": "error", "message": "what is wrong and what to do", "code": "no_face"}</pre>
+{"status": "error", "message": "&lt;what is wrong and what to do&gt;", "code": "no_face"}</pre>
 <h2><span class="method">WebSocket</span> <code>/ws/stream</code></h2>
-<p>Live: speech in as it is spoken, a talking face out, for ever. docs/streaming.md has the protocol, docs/asyncapi.json
-the same for programs.</p>
+<p>Live: speech in while it is being spoken, a talking face out without end. docs/streaming.md describes the protocol
+for people, docs/asyncapi.json for programs.</p>
 """
 
 
@@ -78,7 +78,7 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
 
 
 def _form(path: str, schema: dict[str, Any]) -> str:
-    """The endpoint as a form that can be sent."""
+    """A form that can be filled in and sent to the endpoint."""
     required = schema.get("required", ())
     rows = "".join(_field(path, name, field, name in required) for name, field in schema["properties"].items())
     return (
@@ -89,7 +89,7 @@ def _form(path: str, schema: dict[str, Any]) -> str:
 
 
 def _field(path: str, name: str, field: dict[str, Any], required: bool) -> str:
-    key = escape(f"{path}#{name}")  # several forms have fields of one name
+    key = escape(f"{path}#{name}")  # several forms have a field of the same name
     attributes = f'id="{key}" name="{escape(name)}"{" required" if required else ""}'
     choices = field.get("enum") or (["false", "true"] if field.get("type") == "boolean" else None)
     if field.get("format") == "binary":

@@ -1,4 +1,4 @@
-"""The web application: ``create_app()`` puts the endpoints together; models load in the background once it runs."""
+"""The web application: ``create_app()`` assembles the endpoints. Models load in the background once it runs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from lipstream.server.service import Service, our_mistake
 from lipstream.server.stream_ws import stream_routes
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-"""What a path is tried with when it does not answer the method asked for."""
+"""Methods that are tried on a path to find out which of them it supports."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """An application with its own studio, queue and counters; ``settings`` come from outside if not given."""
+    """An application with its own studio, queue and counters. ``settings`` default to those of the environment."""
     service = Service(settings or Settings())
 
     @asynccontextmanager
@@ -47,9 +47,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="lipstream",
         version=version("lipstream"),
-        summary="A portrait and speech in, the person saying it out.",
-        description="The main way in is the WebSocket /ws/lipsync; docs/protocol.md describes it.",
-        docs_url=None,  # FastAPI's own page loads its scripts from elsewhere; ours works offline
+        summary="A portrait and speech in, a video of the person saying it out.",
+        description="The main interface is the WebSocket /ws/lipsync; docs/protocol.md describes it.",
+        docs_url=None,  # FastAPI's own page loads its scripts from another server; ours works offline
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.exception_handler(Exception)
     async def in_general(_: Request, __: Exception) -> Response:
-        return error_response(our_mistake())  # Starlette raises the exception again, and uvicorn logs it
+        return error_response(our_mistake())  # Starlette then raises the exception again, and uvicorn logs it
 
     for router in (
         lipsync_routes(service),
@@ -84,19 +84,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _unanswered(request: Request, routes: Sequence[BaseRoute], error: HTTPException) -> Response:
-    """What is said where nothing is, or nothing for this method, or only a WebSocket."""
+    """The answer to a path that does not exist, does not support the method, or is a WebSocket."""
     method, path = request.method, request.url.path
 
     def answers(**otherwise: str) -> bool:
         scope = {**request.scope, **otherwise}
-        # The page's files are mounted on all paths; of them the error itself says what is there.
+        # The page's files are mounted on all paths. For those, the error itself names the methods.
         return any(route.matches(scope)[0] is Match.FULL for route in routes if not isinstance(route, Mount))
 
     allowed = (error.headers or {}).get("Allow") or ", ".join(name for name in METHODS if answers(method=name))
     if allowed:
-        refusal = RequestError("method_not_allowed", f"{path} answers {allowed}, not {method}. /docs has the details.")
+        refusal = RequestError("method_not_allowed", f"{path} supports {allowed}, not {method}. /docs has the details.")
         return error_response(refusal, {"Allow": allowed})
-    hint = "/docs lists what does; / is the page."
+    hint = "/docs lists the endpoints; the page is at /."
     if answers(type="websocket"):
         hint = f"It is a WebSocket: connect to ws://{request.url.netloc}{path}."
-    return error_response(RequestError("not_found", f"Nothing answers {method} {path}. {hint}"))
+    return error_response(RequestError("not_found", f"There is no {method} {path}. {hint}"))

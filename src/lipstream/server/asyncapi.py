@@ -1,4 +1,4 @@
-"""``/ws/stream`` for programs: an AsyncAPI 3.0 description, made from the types of the messages.
+"""A description of ``/ws/stream`` for programs: AsyncAPI 3.0, generated from the types of the messages.
 
 python -m lipstream.server.asyncapi > docs/asyncapi.json
 """
@@ -15,8 +15,8 @@ from pydantic.json_schema import models_json_schema
 from lipstream.server.stream_messages import VERSION, ClientMessage, ServerMessage
 
 _BINARY = {
-    "audio.pcm": "PCM of the current utterance, in the encoding of session.start, cut anywhere.",
-    "media": "The init segment, then a fragment per frame; or a JPEG with its PCM behind a header of 24 bytes.",
+    "audio.pcm": "Sound of the current utterance, in the encoding of session.start. PCM may be split anywhere.",
+    "media": "The init segment, then one fragment per frame; or a header of 24 bytes, a JPEG and its PCM.",
 }
 _REF = "#/components/schemas/{model}"
 
@@ -34,7 +34,7 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "lipstream live streaming",
             "version": str(VERSION),
-            "description": "Speech in as it is spoken, a talking face out. docs/streaming.md explains it for people.",
+            "description": "Speech in while it is being spoken, a talking face out. docs/streaming.md explains it.",
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -56,7 +56,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The description as the file has it."""
+    """The description as the content of the file."""
     return json.dumps(asyncapi(), indent=1) + "\n"
 
 

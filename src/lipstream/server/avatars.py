@@ -1,4 +1,4 @@
-"""``/v1/avatars``: upload a picture or a clip once, name it in as many live sessions as you like."""
+"""``/v1/avatars``: upload a picture or a clip once, then use it in any number of live sessions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from lipstream.server.messages import FaceIndex
 from lipstream.server.rest import error_schema, while_connected
 from lipstream.server.service import Service
 
-_FILES = {"image": "the picture, as a file", "video": "a clip instead of the picture, as a file"}
+_FILES = {"image": "the picture, as a file", "video": "a clip instead of a picture, as a file"}
 _UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: error_schema("Not Found: avatar_unknown"),
-    "default": error_schema("Any other error"),  # instead of a 422 of FastAPI's own kind, which never comes
+    "default": error_schema("Any other error"),  # replaces FastAPI's own 422, which never occurs
 }
 
 
@@ -34,16 +34,16 @@ class _Options(BaseModel):
 
 
 def avatar_routes(service: Service) -> APIRouter:
-    """Upload, list, look at, delete."""
+    """Upload, list, describe, delete."""
     router = APIRouter(prefix="/v1/avatars")
 
     @router.post(
         "",
         status_code=201,
-        summary="Keep a picture or a clip for live sessions",
+        summary="Store a picture or a clip for live sessions",
         responses={
-            200: {"description": "It was there already."},
-            "default": error_schema("An error: those of POST /v1/lipsync"),
+            200: {"description": "It was already stored."},
+            "default": error_schema("An error, as from POST /v1/lipsync"),
         },
         openapi_extra={"requestBody": _request_body()},
     )
@@ -58,12 +58,12 @@ def avatar_routes(service: Service) -> APIRouter:
         record, new = await while_connected(request, service.queue.run(keep))
         return JSONResponse(record.to_json(), status_code=201 if new else 200)
 
-    # Plain functions run on Starlette's threads, where reading files holds nobody up.
-    @router.get("", summary="All of them, the most recently used first")
+    # Plain functions run on Starlette's threads, where reading files does not block the event loop.
+    @router.get("", summary="All avatars, the most recently used first")
     def everything() -> dict[str, list[dict[str, Any]]]:
         return {"avatars": [record.to_json() for record in service.avatars.records()]}
 
-    @router.get("/{avatar}", summary="What is known of one", responses=_UNKNOWN)
+    @router.get("/{avatar}", summary="Describe one", responses=_UNKNOWN)
     def one(avatar: str) -> dict[str, Any]:
         return service.avatars.get(avatar).to_json()
 
@@ -80,7 +80,7 @@ def avatar_routes(service: Service) -> APIRouter:
 
 
 async def _read_upload(request: Request, settings: Settings) -> tuple[bytes, Kind, int | None]:
-    """The file, what it is, and which of its faces is meant."""
+    """The file, whether it is a picture or a clip, and the index of the face if one was given."""
     form = await read_form(request, settings, _FILES)
     try:
         texts, files = sort_parts(form, _FILES, _Options)

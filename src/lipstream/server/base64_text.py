@@ -1,4 +1,4 @@
-"""Base64 as people really send it, in pieces, so that a large message does not hold the interpreter for long.
+"""Base64 in all its usual variants, processed in pieces so that a large message does not hold the GIL for long.
 
 RFC 4648 sections 4 and 5; data URLs are RFC 2397.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from lipstream.errors import RequestError
 
 PIECE = 3 * 2**18
-"""Bytes coded at a time: a multiple of three, about a millisecond's work, between two chances for other threads."""
+"""Bytes processed at a time: a multiple of three, about a millisecond's work. Other threads can run in between."""
 
 _WHITESPACE = " \t\r\n\v\f"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -22,21 +22,21 @@ _DATA_URL_HEAD = 256  # characters in which the comma of a data URL is looked fo
 
 
 def decoded_size(text: str) -> int:
-    """How many bytes come out of ``text`` if it is base64; only counts, so it is cheap."""
+    """How many bytes ``text`` decodes to if it is base64. Cheap, because it only counts characters."""
     head = text.find(",", 0, _DATA_URL_HEAD) + 1
     ignored = sum(text.count(space, head) for space in _WHITESPACE) + text.count("=", head)
     return (len(text) - head - ignored) * 3 // 4
 
 
 def decode(text: str, field: str) -> bytes:
-    """The bytes that ``text`` stands for. ``field`` is its name, for the message.
+    """Decode ``text``. ``field`` is its name, for error messages.
 
-    A data URL's head, the URL-safe alphabet, line breaks and missing padding are all right.
-    Raises :class:`RequestError` (``bad_base64``, or ``bad_field`` when there is nothing in it).
+    A data URL's head, the URL-safe alphabet, line breaks and missing padding are accepted.
+    Raises :class:`RequestError` (``bad_base64``, or ``bad_field`` if it is empty).
     """
     start = _after_data_url_head(text, field)
     end = _before_padding(text)
-    decoded = io.BytesIO()  # hands out its buffer without the copy that bytes(bytearray) makes
+    decoded = io.BytesIO()  # gives its buffer without the copy that bytes(bytearray) makes
     carry = b""
     for position in range(start, end, PIECE):
         try:
@@ -49,16 +49,18 @@ def decode(text: str, field: str) -> bytes:
         whole = len(digits) - len(digits) % 4
         decoded.write(binascii.a2b_base64(digits[:whole]))
         carry = digits[whole:]
-    if len(carry) == 1:  # six bits are no byte: something is cut off
+    if len(carry) == 1:  # six bits are not a byte: something was cut off
         raise _not_base64(field)
     decoded.write(binascii.a2b_base64(carry + b"=" * (-len(carry) % 4)))
     if not decoded.tell():
-        raise RequestError("bad_field", f'The field "{field}" is empty; put the file\'s bytes there, base64-encoded.')
+        raise RequestError(
+            "bad_field", f'The field "{field}" is empty. It must hold the file\'s bytes, base64-encoded.'
+        )
     return decoded.getvalue()
 
 
 def encode(data: bytes) -> Iterator[str]:
-    """``data`` in the standard alphabet, padded, on one line, as pieces to be joined."""
+    """``data`` in the standard alphabet with padding, on one line, in pieces that are to be joined."""
     view = memoryview(data)
     for start in range(0, len(view), PIECE):
         yield base64.b64encode(view[start : start + PIECE]).decode("ascii")
@@ -71,7 +73,7 @@ def _after_data_url_head(text: str, field: str) -> int:
     if comma < 0 or not text[:comma].lower().endswith(";base64"):
         raise RequestError(
             "bad_base64",
-            f'The field "{field}" looks like a data URL, but not one that holds base64 (data:...;base64,...).',
+            f'The field "{field}" is a data URL without base64. Send one like data:...;base64,... or plain base64.',
         )
     return comma + 1
 

@@ -44,7 +44,9 @@ class ConnectionLimit:
         """Answer in the format of the endpoint that was asked for."""
         if scope["type"] == "http":
             self._service.metrics.answered("http", refusal.code)
-            await discard(Request(scope, receive))  # most clients look at the answer when they have sent everything
+            await discard(
+                Request(scope, receive)
+            )  # most clients only look at the answer once they have sent everything
             await error_response(refusal)(scope, receive, send)
             return
         live = scope["path"] == STREAM

@@ -1,4 +1,4 @@
-"""Forms with files, as browsers and HTTP libraries send them: read up to a limit, checked as strictly as JSON is."""
+"""Forms with files, as browsers and HTTP libraries send them: limited in size and checked as strictly as JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ they have sent everything, so closing at once would show them a broken connectio
 
 
 def check_file_size(files: Mapping[str, UploadFile], settings: Settings) -> None:
-    """Raises :class:`ImageError` or :class:`VideoError` when a file is not to be decoded, before it is in memory."""
+    """Raises :class:`ImageError` or :class:`VideoError` if a file is too large, before it is read into memory."""
     if "image" in files:
         check_image_bytes(files["image"].size or 0, settings)
     if "video" in files:
@@ -42,15 +42,15 @@ def check_file_size(files: Mapping[str, UploadFile], settings: Settings) -> None
 
 
 async def read_form(request: Request, settings: Settings, files: Collection[str]) -> FormData:
-    """The parts of an upload; files over a megabyte wait on disk, as Starlette does it. To be closed by the caller.
+    """The parts of an upload. Starlette keeps files of more than a megabyte on disk; the caller must close the form.
 
-    ``files`` are the fields of files that there are, for the message. Raises :class:`RequestError` (``not_a_form``,
-    ``bad_form``, ``message_too_large``, ``upload_stalled``), and :class:`CancelledError` when the client leaves before
-    it has sent all.
+    ``files`` are the names of all file fields, for the error message. Raises :class:`RequestError` (``not_a_form``,
+    ``bad_form``, ``message_too_large``, ``upload_stalled``), and :class:`CancelledError` if the client leaves before it
+    has sent everything.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         fields = ", ".join(f'"{name}"' for name in files)
-        raise RequestError("not_a_form", f"Send the files as multipart/form-data. Fields for files are {fields}.")
+        raise RequestError("not_a_form", f"Send the files as multipart/form-data. The fields for files are {fields}.")
     upload = _Upload(request, settings.max_message_bytes)
     parser = MultiPartParser(
         request.headers, upload.chunks(), max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=MAX_FIELD_BYTES
@@ -72,7 +72,7 @@ async def read_form(request: Request, settings: Settings, files: Collection[str]
 
 
 class _Upload:
-    """A request's body, up to a limit."""
+    """The body of a request, up to a limit."""
 
     def __init__(self, request: Request, limit: int) -> None:
         self._stream = request.stream()
@@ -80,13 +80,13 @@ class _Upload:
         announced = request.headers.get("content-length", "")
         self.too_large = announced.isdecimal() and int(announced) > limit
         self.left = False
-        """Whether the client went away in the middle."""
+        """Whether the client left before the end."""
         self.stalled = False
         """Whether no data arrived for :data:`STALL_SECONDS`. Such a client would otherwise keep its place for ever."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body. Over the limit, and when the client leaves or stalls, it ends with :class:`MultiPartException`,
-        upon which the parser closes its files."""
+        """The body. Raises :class:`MultiPartException`, on which the parser closes its files, if it exceeds the limit
+        or the client leaves or stalls."""
         received = 0
         while not self.too_large:
             try:
@@ -119,10 +119,11 @@ async def discard(request: Request) -> None:
 def sort_parts(
     form: FormData, contents: Mapping[str, str], options: type[BaseModel]
 ) -> tuple[dict[str, str], dict[str, UploadFile]]:
-    """Text fields, which are those of ``options``, and files by name; ``contents`` says what is in which file.
+    """Text fields, which must be among those of ``options``, and files, both by name. ``contents`` has the names of the
+    files and what each of them holds.
 
-    A field without text or file counts as not sent: browsers send empty ones so. Raises :class:`RequestError`
-    (``unknown_field``, ``bad_field``).
+    A field without text or file counts as not sent, because browsers send such fields if they are left empty. Raises
+    :class:`RequestError` (``unknown_field``, ``bad_field``).
     """
     known = [*contents, *options.model_fields]
     texts: dict[str, str] = {}
@@ -131,7 +132,7 @@ def sort_parts(
         if name not in known:
             raise unknown_field(name, known)
         if name in texts or name in files:
-            raise RequestError("bad_field", f'The field "{name}" is there more than once. Send each field once.')
+            raise RequestError("bad_field", f'The field "{name}" occurs more than once. Send each field once.')
         if isinstance(value, str) and name in contents:
             raise RequestError("bad_field", f'The field "{name}" must be {contents[name]}, not text.')
         if isinstance(value, str):
@@ -144,17 +145,17 @@ def sort_parts(
 
 
 def _was_chosen(file: UploadFile) -> bool:
-    """Whether somebody meant to send it: for a file field that was left alone, browsers send an empty one."""
+    """Whether a file was chosen: for a file field that was left empty, browsers send an empty file without a name."""
     return bool(file.filename or file.size)
 
 
 def read_texts(model: type[Options], texts: Mapping[str, str]) -> Options:
-    """A form's text fields, checked as :func:`read_fields` does."""
+    """Check the text fields of a form as :func:`read_fields` does."""
     return read_fields(model, {name: _value(name, text) for name, text in texts.items()})
 
 
 def _value(name: str, text: str) -> object:
-    """What a form's text stands for: JSON for numbers, lists and booleans, the text itself otherwise."""
+    """The value of a form's text: numbers, lists and booleans are read as JSON, anything else stays text."""
     if name == "pads" and not text.startswith("["):
         text = f"[{text}]"
     try:

@@ -1,4 +1,4 @@
-"""How much is taken on at once: a fixed number of places, workers and waiting jobs, then a clear no."""
+"""Limits on how much is done at once: a fixed number of places, workers and waiting jobs; more is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lipstream.errors import BusyError, CancelledError
 T = TypeVar("T")
 
 RETRY_SECONDS = 5
-"""What clients are told to wait when there is no room, in seconds."""
+"""How long clients are told to wait if there is no room, in seconds."""
 
 
 class Places:
@@ -32,7 +32,7 @@ class Places:
         if self.taken < self._most:
             return None
         if not self._most:
-            return BusyError("server_busy", f"This server is set up to allow no {self._what}.")
+            return BusyError("server_busy", f"This server allows no {self._what}.")
         return BusyError(
             "server_busy",
             f"{self.taken} {self._what} are open, and no more are allowed. Try again in {RETRY_SECONDS} seconds.",
@@ -40,7 +40,7 @@ class Places:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """A place while the block runs. Raises :class:`BusyError` (``server_busy``) when there is none."""
+        """Take a place while the block runs. Raises :class:`BusyError` (``server_busy``) if there is none."""
         if refusal := self.refusal():
             raise refusal
         self.taken += 1
@@ -53,9 +53,9 @@ class Places:
 class WorkQueue:
     """Runs blocking jobs on ``workers`` threads, first come, first served; at most ``waiting`` jobs wait.
 
-    A job is a function of ``cancelled``, itself a function that says whether nobody wants the result any more; the job
-    asks it every few milliseconds and raises :class:`lipstream.errors.CancelledError`. A job keeps its worker until
-    it really ends, so the limits hold even when callers come and go quickly.
+    A job is a function that is given ``cancelled``, which tells whether the result is no longer wanted. The job calls
+    it every few milliseconds and, if so, raises :class:`lipstream.errors.CancelledError`. A job keeps its worker until
+    it has really ended, so the limits hold even if callers come and go quickly.
     """
 
     def __init__(self, *, workers: int, waiting: int) -> None:
@@ -63,7 +63,7 @@ class WorkQueue:
         self._workers = workers
         self._waiting = waiting
         self._lock = threading.Lock()
-        self._flags: set[threading.Event] = set()  # one per job admitted and not ended
+        self._flags: set[threading.Event] = set()  # one per job that was admitted and has not ended
 
     @property
     def running(self) -> int:
@@ -72,13 +72,13 @@ class WorkQueue:
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for one."""
+        """Jobs that wait for a worker."""
         return max(0, len(self._flags) - self._workers)
 
     async def run(self, job: Callable[[Callable[[], bool]], T]) -> T:
         """Wait for a worker, then for the job's result. Cancelling the caller's task cancels the job.
 
-        Raises :class:`BusyError` (``server_busy``) at once when no place is free, and whatever the job raises.
+        Raises :class:`BusyError` (``server_busy``) at once if there is no room, and whatever the job raises.
         """
         flag = threading.Event()
         with self._lock:
@@ -107,10 +107,10 @@ class WorkQueue:
             flag.set()
             raise
         finally:
-            del future  # or a failed job lives on in a circle: its error, this frame, the future, the error
+            del future  # breaks the reference cycle of a failed job: its error, this frame, the future, the error
 
     def close(self) -> None:
-        """Cancel every job and take no more. Does not wait: each job ends at its next look at ``cancelled``."""
+        """Cancel all jobs and accept no more. Does not wait: each job ends when it next calls ``cancelled``."""
         with self._lock:
             for flag in self._flags:
                 flag.set()

@@ -1,8 +1,8 @@
 """``/ws/lipsync``: a JSON message with a picture and a recording in, a JSON message with an MP4 out.
 
-A connection has three tasks. The reader takes messages as they come, so that it notices at once when the client
-leaves; the answerer takes them one after the other. Between them is an inbox with a limit on number and bytes. The
-third closes the connection when it was of no use for too long.
+A connection has three tasks. The reader receives messages as they arrive, so it notices at once when the client leaves.
+The answerer processes them one after another; between the two is an inbox that is limited in number and bytes. The
+third task closes the connection if it has been idle for too long.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROGRESS_INTERVAL = 0.1
 
 
 def lipsync_routes(service: Service) -> APIRouter:
-    """Both documented paths."""
+    """The two documented paths."""
     router = APIRouter()
 
     @router.websocket("/ws/lipsync")
@@ -46,24 +46,24 @@ def lipsync_routes(service: Service) -> APIRouter:
 
 
 CLOSING_SECONDS = 1.0
-"""How long a client may take to notice that its connection is closed."""
+"""How long the closing handshake with a client may take."""
 _POLICY = 1008  # RFC 6455, 7.4.1
 
 Slot = list[str]
-"""A message's text, in a list of one so that whoever reads it can take it out and let go of it."""
+"""A message's text in a list of one item, so that its reader can take it out and free it."""
 
 
 class Inbox:
-    """Messages that wait for their turn, at most ``connection_queue`` of them and ``max_message_bytes`` together."""
+    """Messages that wait for their turn: at most ``connection_queue``, and together at most ``max_message_bytes``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._items: deque[Slot | LipstreamError] = deque()
-        self._held = 0  # characters, which are bytes in all that is worth sending
+        self._held = 0  # characters, which are bytes in every valid message
         self._filled = asyncio.Event()
 
     def put(self, item: Slot | LipstreamError) -> None:
-        """Add a message, or an error to answer in its place. Raises :class:`BusyError` when it is full."""
+        """Add a message, or an error to answer in its place. Raises :class:`BusyError` if the inbox is full."""
         size = _characters(item)
         full = len(self._items) >= max(1, self._settings.connection_queue)
         if full or (self._items and self._held + size > self._settings.max_message_bytes):
@@ -101,7 +101,7 @@ class Conversation:
         self._used_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
-        """Answer until the client leaves; then stop what was being done for it."""
+        """Answer until the client leaves, then stop the work that is being done for it."""
         tasks = [asyncio.create_task(work) for work in (self._read(), self._answer(), self._expire())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +110,7 @@ class Conversation:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         if any(isinstance(result, WebSocketDisconnect) for result in results):
-            return  # whoever sends after that meets another error
+            return  # the other tasks may have failed to send because of it
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -118,7 +118,7 @@ class Conversation:
     async def _read(self) -> None:
         while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
             item = self._accept(message.get("text"))
-            del message  # and item, below: megabytes that must not live until the next message
+            del message  # and item, below: megabytes that must not be kept until the next message
             self._used_at = asyncio.get_running_loop().time()
             try:
                 self._inbox.put(item)
@@ -129,7 +129,7 @@ class Conversation:
 
     def _accept(self, text: str | None) -> Slot | LipstreamError:
         if text is None:
-            return RequestError("bad_json", "Binary messages are not understood here. Send JSON as a text message.")
+            return RequestError("bad_json", "Binary messages are not accepted here. Send JSON as a text message.")
         if len(text) > self._service.settings.max_message_bytes:
             return message_too_large(self._service.settings)
         return [text]
@@ -139,20 +139,20 @@ class Conversation:
         await self._send_error(error, request)
 
     async def _answer(self) -> None:
-        while True:  # no local name: a finished request's megabytes must not live until the next one
+        while True:  # no local variable: the megabytes of a finished request must not be kept until the next one
             await self._reply(await self._open(await self._inbox.get()))
             self._unanswered -= 1
             self._used_at = asyncio.get_running_loop().time()
 
     async def _expire(self) -> None:
-        """Return when nothing was asked for too long and nothing is being answered, after telling the client."""
+        """Tell the client and return if nothing has been asked for too long and nothing is being answered."""
         loop, limit = asyncio.get_running_loop(), self._service.settings.connection_idle_seconds
         while True:
             left = limit if self._unanswered else self._used_at + limit - loop.time()
             if left <= 0:
                 break
             await asyncio.sleep(left)
-        reason = f"connection_idle: nothing was asked for {limit:g} seconds. Open another connection."
+        reason = f"connection_idle: no request for {limit:g} seconds. Open a new connection."
         with suppress(asyncio.TimeoutError, RuntimeError):
             await asyncio.wait_for(self._websocket.close(_POLICY, reason), CLOSING_SECONDS)
 
@@ -186,14 +186,14 @@ class Conversation:
             try:
                 reporter.result()  # raises: the client has left
             finally:
-                del reporter  # or it lives on in a circle with its error and this frame
+                del reporter  # breaks a reference cycle with its error and this frame
         if progress:
             await self._websocket.send_text(progress_text(meter.done, meter.total, request))
         await self._websocket.send_text(text)
         self._service.metrics.answered("websocket")
 
     async def _report(self, meter: Meter, request: RequestId | None) -> None:
-        """Say how far the work is, when it got further. All of it is said by the caller, once."""
+        """Send a message whenever the work has progressed. The caller sends the last one, when all of it is done."""
         said = 0
         while True:
             await asyncio.sleep(PROGRESS_INTERVAL)

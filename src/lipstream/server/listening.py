@@ -1,4 +1,4 @@
-"""The sockets of ``lipstream serve``, opened before anything else is begun, and words for when that fails."""
+"""The sockets of ``lipstream serve``, opened before anything else, and explanations if that fails."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _MOST = 65_535
 
 
 class ListenError(OSError):
-    """There cannot be listened on an address. Its text says why and what to do."""
+    """It is not possible to listen on an address. The text says why and what to do."""
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on all addresses of ``host``, on one port; 0 is a free one. Raises :class:`ListenError`."""
+    """Sockets that listen on all addresses of ``host``, on one port (0: a free one). Raises :class:`ListenError`."""
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         wanted = port
-        # Lists of hosts may name an address twice.
+        # A hosts file may name an address twice.
         for family, (name, _, *scope) in dict.fromkeys((family, address) for family, _, _, _, address in found):
             opened = _opened(family, (name, wanted, *scope))
             if opened:
@@ -41,7 +41,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def _opened(family: int, address: tuple[object, ...]) -> socket.socket | None:
-    """None where the machine has no such address: localhost is ::1 too where there is no IPv6."""
+    """None if the machine does not have the address: localhost may resolve to ::1 on machines without IPv6."""
     try:
         opened = socket.create_server(address, family=family, backlog=socket.SOMAXCONN)
         _watch(opened)
@@ -69,15 +69,15 @@ def _watch(listening: socket.socket) -> None:
 def _in_words(error: OSError | UnicodeError, host: str, port: int) -> str:
     if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno in _ABSENT:
         return (
-            f"{host} is no address of this machine. Use --host 127.0.0.1 for programs on this machine alone, "
-            "--host 0.0.0.0 for everybody who can reach it."
+            f"{host} is not an address of this machine. Use --host 127.0.0.1 for programs on this machine only, "
+            "or --host 0.0.0.0 for everybody who can reach it."
         )
     if error.errno == errno.EADDRINUSE:
         other = port + 1 if port < _MOST else port - 1
         return (
-            f"Port {port} is taken, perhaps by another lipstream. End that one, or choose another port: "
+            f"Port {port} is in use, perhaps by another lipstream. Stop that one, or choose another port: "
             f"--port {other} (make run PORT={other}), or --port 0 for one that is free."
         )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"Port {port} is for administrators. Choose one from 1024 up: --port 8000."
+        return f"Only administrators may use port {port}. Choose a port from 1024 upwards: --port 8000."
     return f"Cannot listen on {host}, port {port}: {error.strerror}. Choose others with --host and --port."

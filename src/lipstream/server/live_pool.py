@@ -1,4 +1,4 @@
-"""The threads that prepare and draw for all live streams, and how many streams there may be."""
+"""The threads that prepare and draw all live streams, and the limit on the number of streams."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ T = TypeVar("T")
 class LivePool:
     """A few threads for many streams.
 
-    Every stream asks for one frame at a time and the threads take first what was asked first, so turns are fair however
-    many streams there are. Belongs to the event loop.
+    Every stream requests one frame at a time and requests are served in order, so that streams get their turns fairly.
+    Belongs to the event loop.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._threads = ThreadPoolExecutor(settings.live_workers, thread_name_prefix="lipstream-live")
-        # Apart from the frames, which cannot wait, and from asyncio's own threads, which read other streams' messages.
+        # Not on the threads of the frames, which cannot wait, nor on asyncio's, which read messages of other streams.
         self._preparing = WorkQueue(workers=settings.live_workers, waiting=settings.live_sessions)
         self.places = Places(settings.live_sessions, "live streams")
-        """One for every stream that runs or is prepared."""
+        """One for every stream that runs or is being prepared."""
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run blocking work when it is its turn. Raises what it raises."""
+        """Run blocking work when its turn comes. Raises what it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def prepare(self, work: Callable[[Callable[[], bool]], T]) -> T:
-        """Run what a stream needs before its first frame, which takes seconds for a clip, as a job of
-        :class:`WorkQueue`."""
+        """Run, as a job of :class:`WorkQueue`, what a stream needs before its first frame. Takes seconds for a clip."""
         return await self._preparing.run(work)
 
     def close(self) -> None:
-        """Take no more work. Does not wait; a frame takes milliseconds, and what is being prepared is cancelled."""
+        """Accept no more work. Does not wait: a frame takes milliseconds, and preparations are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._preparing.close()

@@ -1,8 +1,8 @@
-"""The messages of ``/ws/lipsync`` and the fields of ``POST /v1/lipsync``: read strictly, answered in words.
+"""The messages of ``/ws/lipsync`` and the fields of ``POST /v1/lipsync``: validated strictly, with readable errors.
 
 A WebSocket message is read in three steps: :func:`read_json` (text → fields), :func:`read_fields` (fields →
 :class:`LipsyncRequest`) and :meth:`LipsyncRequest.job` (base64 → :class:`lipstream.studio.Job`). :func:`open_message`
-does all three and keeps the request's ``id`` for the answer, whichever of them fails.
+does all three, and keeps the request's ``id`` for the answer even if one of them fails.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from lipstream.media.clock import MAX_FPS, MIN_FPS, frame_rate
 from lipstream.server import base64_text
 
 RequestId: TypeAlias = str | int
-"""What a client may put into ``id``: echoed as it came."""
+"""What a client may send as ``id``. It is echoed unchanged."""
 
 MAX_ID_LENGTH = 200
 MAX_STRUCTURE = 256
-"""Commas and opening brackets in a message. A request has about twenty and base64 has none, so more is not a
-request; counting them first means that no message can turn into millions of Python objects."""
+"""Commas and opening brackets in a message. A request has about twenty and base64 has none, so a message with more is
+not a request. Counting them first ensures that no message turns into millions of Python objects."""
 MAX_INTEGER_DIGITS = 20
 QUOTED_CHARACTERS = 60
 """How much of a client's own text is repeated in an error message."""
@@ -40,7 +40,7 @@ Padding = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class RenderOptions(BaseModel):
-    """How the video is wanted. Descriptions complete the sentence "The field must be ..."."""
+    """How to make the video. Descriptions complete the sentence "The field must be ..."."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -58,7 +58,7 @@ class RenderOptions(BaseModel):
     face_index: FaceIndex = None
 
     def job_with(self, *, image: bytes | None, video: bytes | None, audio: bytes) -> Job:
-        """The work to do with these files; exactly one of ``image`` and ``video``, as :class:`Job` wants it."""
+        """The job for these files. Exactly one of ``image`` and ``video`` must be given, as for :class:`Job`."""
         top, bottom, left, right = self.pads
         return Job(
             image=image,
@@ -76,7 +76,7 @@ class RenderOptions(BaseModel):
 
 
 class LipsyncRequest(RenderOptions):
-    """A whole WebSocket request."""
+    """A complete WebSocket request."""
 
     audio: str = Field(description="the recording's bytes, base64-encoded", repr=False)
     image: str | None = Field(default=None, description="the picture's bytes, base64-encoded", repr=False)
@@ -87,7 +87,7 @@ class LipsyncRequest(RenderOptions):
     )
 
     def job(self, settings: Settings) -> Job:
-        """The work to do. Decodes the base64, after looking at the picture's or the clip's size.
+        """The job. Decodes the base64, after checking the size of the picture or clip.
 
         Raises :class:`RequestError` (``missing_field``, ``bad_base64``, ``bad_field``), :class:`ImageError`
         (``image_too_large``) and :class:`VideoError` (``video_too_large``).
@@ -105,20 +105,20 @@ class LipsyncRequest(RenderOptions):
 
 @dataclass(frozen=True)
 class Incoming:
-    """A message after reading: a job, or what is wrong with it."""
+    """A message that has been read: a job, or the error to answer with."""
 
     content: Job | LipstreamError
-    """The work to do, or the error to answer with."""
+    """The job, or the error to answer with."""
     id: RequestId | None = None
     """To be echoed in every answer."""
     progress: bool = False
-    """The client asked for progress messages."""
+    """Whether the client asked for progress messages."""
 
 
 def open_message(slot: list[str], settings: Settings) -> Incoming:
-    """Read the WebSocket message in ``slot``, which is emptied: the text is freed before its parts are decoded.
+    """Read the WebSocket message in ``slot``. Empties the slot, so that the text is freed before its parts are decoded.
 
-    Blocks for as long as decoding takes; raises nothing that a client could cause.
+    Blocks while decoding. Raises nothing that a client could cause.
     """
     name: RequestId | None = None
     try:
@@ -127,25 +127,25 @@ def open_message(slot: list[str], settings: Settings) -> Incoming:
         request = read_fields(LipsyncRequest, fields)
         return Incoming(request.job(settings), name, request.progress)
     except LipstreamError as error:
-        return Incoming(error.fresh(), name)  # without the frames that hold the message
+        return Incoming(error.fresh(), name)  # without the stack frames, which keep the message alive
 
 
 def read_json(text: str) -> dict[str, object]:
     """The fields of a message. Raises :class:`RequestError` (``bad_json``) for anything but one JSON object."""
     if sum(map(text.count, ",[{")) > MAX_STRUCTURE:
-        raise RequestError("bad_json", "The message has far more values than a request has. Send one JSON object.")
+        raise RequestError("bad_json", "The message has far too many values for a request. Send one JSON object.")
     try:
         fields = json.loads(text, object_pairs_hook=_unique, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
         raise RequestError("bad_json", f"The message is not JSON{reason}. Send one JSON object as text.") from None
     if not isinstance(fields, dict):
-        raise RequestError("bad_json", 'The message must be one JSON object: {"name of a field": its value, ...}.')
+        raise RequestError("bad_json", 'The message must be one JSON object: {"name of a field": value, ...}.')
     return cast("dict[str, object]", fields)
 
 
 def request_id(fields: Mapping[str, object]) -> RequestId | None:
-    """The ``id`` to answer with, if there is a valid one."""
+    """The ``id`` to answer with, or None if the message has no valid one."""
     value = fields.get("id")
     if isinstance(value, str) and len(value) <= MAX_ID_LENGTH:
         return value
@@ -156,8 +156,8 @@ Options = TypeVar("Options", bound=BaseModel)
 
 
 def read_fields(model: type[Options], fields: Mapping[str, object]) -> Options:
-    """Check every field. Raises :class:`RequestError` (``unknown_field``, ``missing_field``, ``bad_field``,
-    ``fps_out_of_range``, ``negative_pads``) or :class:`EngineError` (``engine_unknown``), with the field's name."""
+    """Validate all fields. Raises :class:`RequestError` (``unknown_field``, ``missing_field``, ``bad_field``,
+    ``fps_out_of_range``, ``negative_pads``) or :class:`EngineError` (``engine_unknown``), which name the field."""
     for name in fields:
         if name not in model.model_fields:
             raise unknown_field(name, list(model.model_fields))
@@ -177,12 +177,12 @@ def unknown_field(name: str, known: list[str]) -> RequestError:
 
 
 def missing_field(name: str, content: str | None) -> RequestError:
-    """The error for a field that has to be there; ``content`` says what it holds."""
+    """The error for a required field that was not sent; ``content`` says what it holds."""
     return RequestError("missing_field", f'The field "{name}" is missing; it holds {content}.')
 
 
 def check_image_bytes(size: int, settings: Settings) -> None:
-    """Raises :class:`ImageError` (``image_too_large``) when a picture file of ``size`` bytes is not to be decoded."""
+    """Raises :class:`ImageError` (``image_too_large``) if a picture file of ``size`` bytes is over the limit."""
     if size > settings.max_image_bytes:
         raise ImageError(
             "image_too_large",
@@ -192,7 +192,7 @@ def check_image_bytes(size: int, settings: Settings) -> None:
 
 
 def check_video_bytes(size: int, settings: Settings) -> None:
-    """Raises :class:`VideoError` (``video_too_large``) when a video file of ``size`` bytes is not to be decoded."""
+    """Raises :class:`VideoError` (``video_too_large``) if a video file of ``size`` bytes is over the limit."""
     if size > settings.max_video_bytes:
         raise VideoError(
             "video_too_large",
@@ -211,18 +211,18 @@ def message_too_large(settings: Settings) -> RequestError:
 
 
 def success_text(video: bytes, request: RequestId | None) -> str:
-    """The answer with the MP4. Base64 needs no escaping, so the long text is only joined."""
+    """The answer with the MP4. Base64 needs no JSON escaping, so the long text is only joined."""
     tail = "}" if request is None else f', "id": {json.dumps(request)}}}'
     return "".join(('{"status": "success", "video": "', *base64_text.encode(video), '"', tail))
 
 
 def progress_text(done: int, total: int, request: RequestId | None) -> str:
-    """How far the work is, in frames."""
+    """A progress message; ``done`` and ``total`` are frames."""
     return _text({"status": "progress", "done": done, "total": total}, request)
 
 
 def error_text(error: LipstreamError, request: RequestId | None) -> str:
-    """What is wrong and what to do."""
+    """An error message: what is wrong and what to do."""
     return _text(error_fields(error), request)
 
 
@@ -236,7 +236,7 @@ def _text(fields: dict[str, object], request: RequestId | None) -> str:
 
 
 def _refuse(model: type[BaseModel], name: str, kind: str, fields: Mapping[str, object]) -> NoReturn:
-    """Raise the error for a field whose value is not what its description says; ``kind`` is pydantic's error type."""
+    """Raise the error for a field whose value does not fit its description; ``kind`` is pydantic's error type."""
     need = model.model_fields[name].description
     got = _quote(fields[name])
     if name == "engine" and isinstance(fields[name], str):
@@ -261,10 +261,10 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise RequestError("bad_json", f"The field {_quote(twice)} is there more than once. Send each field once.")
+        raise RequestError("bad_json", f"The field {_quote(twice)} occurs more than once. Send each field once.")
     return fields
 
 
 def _integer(digits: str) -> int | float:
-    """Integers with too many digits become floats, which no field takes for an integer; ``int`` would be slow."""
+    """Integers with too many digits become floats, which integer fields refuse; ``int`` would be slow."""
     return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else float(digits)

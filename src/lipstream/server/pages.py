@@ -27,17 +27,17 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "microphone=(self)",
-    # Ask every time (the answer is mostly 304): half of an old page with half of a new one does not work.
+    # Revalidate every time (mostly answered with 304), because files of an old and a new page do not work together.
     "Cache-Control": "no-cache",
 }
 SAMPLE_SPEECH = _PACKAGE / "assets" / "sample.wav"
 
 
 def sample_routes(settings: Settings) -> APIRouter:
-    """The sample that the page begins with. The portrait may raise :class:`lipstream.errors.ModelError`."""
+    """The sample that the page starts with. The portrait may raise :class:`lipstream.errors.ModelError`."""
     router = APIRouter(prefix="/sample", include_in_schema=False)
 
-    # Plain functions run on Starlette's threads: looking a file up checks its content.
+    # Plain functions run on Starlette's threads, because looking up a file verifies its content.
     @router.get("/portrait")
     def portrait() -> FileResponse:
         return FileResponse(ModelStore(settings.cache_dir, settings.checkpoints_dir).path(SAMPLE_PORTRAIT))
@@ -50,7 +50,7 @@ def sample_routes(settings: Settings) -> APIRouter:
 
 
 def add_pages(app: FastAPI) -> None:
-    """``/docs``, then everything else from ``static/``; to be called after all other routes are there."""
+    """Add ``/docs``, and serve everything else from ``static/``. Call this after all other routes have been added."""
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -60,10 +60,10 @@ def add_pages(app: FastAPI) -> None:
 
 
 class PageFiles(StaticFiles):
-    """The page's files, with headers that keep everything but this server out of it."""
+    """The page's files, with headers that only allow content from this server."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Raises :class:`HTTPException`: 404, or 405 for other methods only where there is a file."""
+        """Raises :class:`HTTPException`: 404, or 405 if the file exists but the method is not supported."""
         if scope["method"] in ("GET", "HEAD"):
             return await super().get_response(path, scope)
         await super().get_response(path, {**scope, "method": "HEAD"})
@@ -76,7 +76,7 @@ class PageFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """A file, or 304 when the browser has it already."""
+        """A file, or 304 if the browser already has it."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers.update(PAGE_HEADERS)
         return response

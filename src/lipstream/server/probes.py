@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: what watches the server asks here."""
+"""``/healthz``, ``/readyz`` and ``/metrics``, for monitoring."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ def probe_routes(service: Service) -> APIRouter:
     """Endpoints for load balancers, orchestrators and Prometheus."""
     router = APIRouter()
 
-    @router.get("/healthz", summary="Is the process alive")
+    @router.get("/healthz", summary="Whether the process is alive")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Is it ready for work", responses={503: {"description": "Not yet, and why."}})
+    @router.get(
+        "/readyz",
+        summary="Whether it is ready for work",
+        responses={503: {"description": "Not ready, with the reason."}},
+    )
     async def readyz() -> JSONResponse:
         if service.state == "ready":
             studio = await service.studio()

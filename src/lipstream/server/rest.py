@@ -1,4 +1,4 @@
-"""``POST /v1/lipsync``: the same job as over the WebSocket, as a form upload that answers with the MP4 itself."""
+"""``POST /v1/lipsync``: the same job as over the WebSocket, as a form upload that is answered with the MP4 itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 FILES = {
     "image": "the picture, as a file",
-    "video": "a clip instead of the picture, as a file",
+    "video": "a clip instead of a picture, as a file",
     "audio": "the recording, as a file",
 }
 LIMITS = (
@@ -62,16 +62,16 @@ STATUS = {
     "model_download_failed": HTTPStatus.SERVICE_UNAVAILABLE,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""HTTP status of each error code; all others are 422: understood, but not usable."""
+"""HTTP status of each error code. All others have 422: understood, but not usable."""
 
 
 def rest_routes(service: Service) -> APIRouter:
-    """The upload endpoint and the limits it has."""
+    """The upload endpoint and its limits."""
     router = APIRouter(prefix="/v1")
 
     @router.post(
         "/lipsync",
-        summary="A picture and a recording in, a talking video out",
+        summary="Turn a picture and a recording into a talking video",
         response_class=Response,
         responses=_responses(),
         openapi_extra={"requestBody": _request_body()},
@@ -94,16 +94,16 @@ def rest_routes(service: Service) -> APIRouter:
 
 
 def error_response(error: LipstreamError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An error as the same JSON that the WebSocket answers, with the status that fits its code."""
+    """An error as the same JSON as over the WebSocket, with the status for its code."""
     retry = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, BusyError) else {}
     status = STATUS.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
     return JSONResponse(error_fields(error), status_code=status, headers={**retry, **(headers or {})})
 
 
 async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
-    """Do ``work``, and cancel it when the client leaves; the request's body must have been read.
+    """Do ``work``. If the client leaves, cancel it and raise :class:`CancelledError`.
 
-    Raises :class:`CancelledError` then.
+    The body of the request must already have been read.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(request))
@@ -116,7 +116,7 @@ async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T
         working.cancel()
         leaving.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
-        del working  # or it lives on in a circle with its error and this frame
+        del working  # breaks a reference cycle with its error and this frame
 
 
 async def _disconnected(request: Request) -> None:
@@ -147,7 +147,7 @@ def _request_body() -> dict[str, Any]:
 
 
 def error_schema(description: str) -> dict[str, Any]:
-    """An OpenAPI response that is an error."""
+    """The OpenAPI description of an error response."""
     schema = {
         "type": "object",
         "properties": {name: {"type": "string"} for name in ("status", "message", "code")},

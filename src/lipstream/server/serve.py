@@ -1,4 +1,4 @@
-"""``lipstream serve``: uvicorn with the options that the application wants and cannot set from inside."""
+"""``lipstream serve``: uvicorn with the options that the application needs and cannot set itself."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _EVERYWHERE = ("0.0.0.0", "::", "127.0.0.1", "::1")
 
 
 def run(settings: Settings) -> bool:
-    """Serve until interrupted; blocks. False if the application could not start: the log says why.
+    """Serve until interrupted; blocks. Returns False if the application could not start; the log says why.
 
-    Raises :class:`lipstream.server.listening.ListenError`, before anything is begun.
+    Raises :class:`lipstream.server.listening.ListenError` before anything else has started.
     """
     sockets = listen(settings.host, settings.port)
     try:
         server = _Server(server_config(settings), page_address(settings.host, sockets[0].getsockname()[1]))
-        # uvicorn ends the process itself when the application cannot start, and with a code of its own.
+        # If the application cannot start, uvicorn would exit the process with its own code.
         with suppress(SystemExit):
             server.run(sockets)
     finally:
@@ -52,20 +52,20 @@ def run(settings: Settings) -> bool:
 
 
 def page_address(host: str, port: int) -> str:
-    """Where somebody at this machine finds the page when the server listens on ``host``."""
+    """The address of the page for somebody on this machine if the server listens on ``host``."""
     name = "localhost" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}/"
 
 
 class _Server(uvicorn.Server):
-    """Says where the page is, once it is there."""
+    """Logs the address of the page once the server has started."""
 
     def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
         self._address = address
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Start to answer requests."""
         await super().startup(sockets)
         if self.started:
             logger.info("The page is at %s (Ctrl-C ends it)", self._address)
@@ -99,9 +99,9 @@ def server_config(settings: Settings) -> uvicorn.Config:
         http=_Protocol,
         log_level=settings.log_level,
         log_config=_logging(settings.log_level),
-        # A little over our own limit, so that a message a little too large gets our answer and not just a closed door.
+        # Slightly above our own limit, so that a message slightly too large gets our error and not a closed socket.
         ws_max_size=settings.max_message_bytes + MIB,
-        # Base64 of compressed media deflates by a quarter, at more CPU than the network ever costs.
+        # Deflate would shrink base64 of compressed media by a quarter, but cost more CPU time than that saves.
         ws_per_message_deflate=False,
         ws_ping_timeout=PONG_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
@@ -109,7 +109,7 @@ def server_config(settings: Settings) -> uvicorn.Config:
 
 
 def _logging(level: str) -> dict[str, Any]:
-    """uvicorn's logging, and ours the same way."""
+    """uvicorn's logging configuration, extended to our own logger."""
     config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     config["loggers"]["lipstream"] = {"handlers": ["default"], "level": level.upper(), "propagate": False}
     return config

@@ -1,4 +1,4 @@
-"""What all endpoints share: the studio once it is loaded, the queue in front of it, and the counters."""
+"""What all endpoints share: the studio once it is loaded, the job queue and the metrics."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ T = TypeVar("T")
 State = Literal["loading", "warming up", "ready", "failed"]
 
 LOADING_PATIENCE = 30.0
-"""How long a request that comes while models are loading waits for them, in seconds."""
+"""How long a request waits while the models are loading, in seconds."""
 
 
 class Meter:
-    """How far a job is. Written by its worker thread, read by the event loop: the newest value is enough."""
+    """The progress of a job. Written by its worker thread and read by the event loop, which only needs the newest."""
 
     def __init__(self) -> None:
         self.done = 0
         self.total = 0
 
     def update(self, done: int, total: int) -> None:
-        """Note that ``done`` of ``total`` frames are made."""
+        """Set the progress: ``done`` of ``total`` frames."""
         self.total = total
         self.done = done
 
 
 class Service:
-    """One per application; lives on its event loop."""
+    """One per application. Belongs to its event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -78,7 +78,7 @@ class Service:
         one_thread_per_library()
         if not self.avatars.writable:
             logger.warning(
-                "Nothing can be written in %s: avatars cannot be uploaded. Set LIPSTREAM_AVATAR_DIR.",
+                "%s is not writable, so avatars cannot be uploaded. Set LIPSTREAM_AVATAR_DIR to a writable folder.",
                 self.avatars.directory,
             )
         return Studio.open(self.settings)
@@ -88,9 +88,9 @@ class Service:
         self.problem = error
 
     async def studio(self) -> Studio:
-        """The studio, after waiting for it a little.
+        """The studio. Waits for it for up to :data:`LOADING_PATIENCE`.
 
-        Raises :class:`BusyError` (``not_ready``) when that takes too long, and the start's own error when it failed.
+        Raises :class:`BusyError` (``not_ready``) if it takes longer, and the original error if loading failed.
         """
         try:
             await asyncio.wait_for(self._settled.wait(), LOADING_PATIENCE)
@@ -101,7 +101,7 @@ class Service:
         return self._studio
 
     async def render(self, job: Job, meter: Meter, then: Callable[[bytes], T]) -> T:
-        """Do a job when a worker is free, then ``then`` with its MP4 on the same thread.
+        """Run a job when a worker is free, then call ``then`` with its MP4 on the same thread.
 
         Raises :class:`LipstreamError`. Cancelling the calling task stops the work.
         """
@@ -127,13 +127,13 @@ class Service:
 
 
 def internal_error(error: Exception) -> LipstreamError:
-    """What clients hear about a mistake of ours; the log hears the rest."""
+    """Log a bug of ours; gives the error that clients are told."""
     logger.error("Unexpected error", exc_info=error)
     return our_mistake()
 
 
 def our_mistake() -> LipstreamError:
-    """The same for what is logged by somebody else."""
+    """The error that clients are told about a bug of ours, without logging it."""
     return LipstreamError(
-        "internal_error", "Something went wrong in the server, and it was logged. Trying again may or may not help."
+        "internal_error", "Something went wrong in the server. The details are in its log. Trying again may help."
     )

@@ -1,4 +1,4 @@
-"""The messages of ``/ws/stream``: typed, told apart by ``type``, described for programs in ``docs/asyncapi.json``."""
+"""The messages of ``/ws/stream``, one class for each ``type``. ``docs/asyncapi.json`` describes them for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lipstream.server.messages import MAX_FACE_INDEX, MAX_ID_LENGTH, read_json, 
 from lipstream.studio import EngineName
 
 VERSION: Literal[1] = 1
-"""Of the protocol. Fields may be added to messages from the server without changing it."""
+"""Version of the protocol. It stays the same if fields are added to messages from the server."""
 
 MIN_RATE, MAX_RATE = 8_000, 48_000  # Hz
 MIN_WIDTH, MAX_WIDTH = 64, 4_096  # pixels
@@ -30,24 +30,24 @@ class _Message(BaseModel):
 
 
 class AudioWish(_Message):
-    """What the client will send."""
+    """The sound that the client will send."""
 
     encoding: Literal[PcmEncoding, "opus"] = Field(
         default="pcm_s16le",
-        description="PCM, interleaved and little-endian, in chunks of any size; or an Opus packet in each message.",
+        description="PCM, interleaved and little-endian, in chunks of any size; or one Opus packet per message.",
     )
     sample_rate: int = Field(
-        default=16_000, ge=MIN_RATE, le=MAX_RATE, description="Hz. Opus is decoded at 48000 whatever is said here."
+        default=16_000, ge=MIN_RATE, le=MAX_RATE, description="Hz. Ignored for Opus, which is decoded at 48000."
     )
     channels: Literal[1, 2] = Field(default=1, description="1 or 2.")
 
     @property
     def format(self) -> AudioFormat:
-        """Of the samples that come out of it."""
+        """Format of the decoded samples."""
         return AudioFormat(OPUS_RATE if self.encoding == "opus" else self.sample_rate, self.channels)
 
     def reader(self) -> PcmReader | OpusReader:
-        """What makes samples of it."""
+        """A reader that turns it into samples."""
         if self.encoding == "opus":
             return OpusReader(self.channels)
         return PcmReader(self.encoding, self.channels)
@@ -59,7 +59,7 @@ class VideoWish(_Message):
     container: Container = Field(default="fmp4", description="H.264 and AAC in fragmented MP4, or JPEG with PCM.")
     fps: float = Field(default=25.0, ge=MIN_FPS, le=MAX_FPS, allow_inf_nan=False, description="Frames per second.")
     width: int | None = Field(
-        default=None, ge=MIN_WIDTH, le=MAX_WIDTH, description="Wider pictures are made this wide; pixels."
+        default=None, ge=MIN_WIDTH, le=MAX_WIDTH, description="Wider pictures are reduced to this width; pixels."
     )
 
 
@@ -75,11 +75,13 @@ class SessionStart(_Message):
     face_index: int | None = Field(
         default=None, ge=0, le=MAX_FACE_INDEX, description="Which face, from left to right; the largest if left out."
     )
-    engine: EngineName = Field(default="auto", description="`auto` is wav2lip when its checkpoint is there.")
+    engine: EngineName = Field(default="auto", description="`auto` is wav2lip if its checkpoint is present.")
     idle: Literal["natural", "still"] = Field(
-        default="natural", description="Blinking, breathing and a little sway; or only the mouth moves."
+        default="natural", description="Whether the face blinks, breathes and sways a little, or only the mouth moves."
     )
-    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Makes the idle motion repeatable.")
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="Sessions with the same seed have the same idle motion."
+    )
     audio: AudioWish = AudioWish()
     video: VideoWish = VideoWish()
 
@@ -92,19 +94,19 @@ class AudioChunk(_Message):
 
 
 class AudioEnd(_Message):
-    """The utterance is over; what comes next begins another."""
+    """The utterance is over. Speech that follows begins another."""
 
     type: Literal["audio.end"]
 
 
 class Interrupt(_Message):
-    """Forget everything that was sent and not yet played."""
+    """Discard all speech that was sent and has not been played."""
 
     type: Literal["interrupt"]
 
 
 class Ping(_Message):
-    """Answered by `pong`."""
+    """Answered with `pong`."""
 
     type: Literal["ping"]
     id: PingId = Field(default=None, description="Echoed.")
@@ -124,19 +126,19 @@ class SessionReady(_Message):
 
     type: Literal["session.ready"] = "session.ready"
     version: Literal[1] = VERSION
-    session: str = Field(description="Names the session in the server's log.")
+    session: str = Field(description="Name of the session in the server's log.")
     container: Container
-    mime: str = Field(description="With RFC 6381 codecs, for players.")
+    mime: str = Field(description="MIME type with RFC 6381 codecs, for players.")
     fps: float
     fps_exact: str = Field(description="The same as a fraction, such as 30000/1001.")
     width: int = Field(description="Pixels.")
     height: int = Field(description="Pixels.")
-    audio_rate: int = Field(description="Of the sound in the media, Hz.")
+    audio_rate: int = Field(description="Sample rate of the sound in the media, Hz.")
     audio_channels: int
     engine: str = Field(description="The engine that was chosen.")
-    lookahead_ms: float = Field(description="Speech that must follow a frame before it can be drawn.")
-    lead_ms: float = Field(description="How far media runs ahead of real time, at most.")
-    buffer_ms: float = Field(description="Speech that the server holds before it stops reading.")
+    lookahead_ms: float = Field(description="How much speech after a frame must be known before it can be drawn.")
+    lead_ms: float = Field(description="How far the media runs ahead of real time, at most.")
+    buffer_ms: float = Field(description="How much speech the server holds before it stops reading.")
     warnings: list[str] = Field(description="Sentences about the picture.")
 
 
@@ -149,22 +151,22 @@ class SpeechStartedMessage(_Message):
 
 
 class SpeechEndedMessage(_Message):
-    """The media message before was the utterance's last frame."""
+    """The media before this message was the utterance's last frame."""
 
     type: Literal["speech.ended"] = "speech.ended"
     utterance: int = Field(description="Counts from 1.")
     at_ms: float = Field(description="Time of the stream.")
-    duration_ms: float = Field(description="Of the speech.")
+    duration_ms: float = Field(description="Length of the speech.")
 
 
 class SpeechInterruptedMessage(_Message):
     """The media after this message is idle and silent."""
 
     type: Literal["speech.interrupted"] = "speech.interrupted"
-    utterance: int | None = Field(description="The one that was being spoken; null if none was.")
+    utterance: int | None = Field(description="The one that was being spoken; null if nothing was.")
     at_ms: float = Field(description="Time of the stream.")
-    played_ms: float = Field(description="How much of the utterance left the server.")
-    dropped_ms: float = Field(description="How much speech was forgotten.")
+    played_ms: float = Field(description="How much of the utterance has left the server.")
+    dropped_ms: float = Field(description="How much speech was discarded.")
 
 
 class Stats(_Message):
@@ -172,10 +174,10 @@ class Stats(_Message):
 
     type: Literal["stats"] = "stats"
     at_ms: float = Field(description="Time of the stream.")
-    lag_ms: float = Field(description="How late the newest frame was ready.")
+    lag_ms: float = Field(description="How late the newest frame was.")
     buffered_ms: float = Field(description="Speech that waits to be spoken.")
-    dropped: int = Field(description="Frames not sent so far, because the receiver was slow.")
-    starved: int = Field(description="Frames idled so far in the middle of an utterance, because the sender was slow.")
+    dropped: int = Field(description="Frames that were not sent because the receiver was slow, so far.")
+    starved: int = Field(description="Frames within utterances that were idle because the sender was slow, so far.")
 
 
 class Pong(_Message):
@@ -189,7 +191,7 @@ class ErrorMessage(_Message):
     """What is wrong and what to do."""
 
     type: Literal["error"] = "error"
-    code: str = Field(description="Stable.")
+    code: str = Field(description="Stable, unlike the message.")
     message: str
     fatal: bool = Field(description="Whether the session ends.")
 
@@ -205,13 +207,13 @@ _READER: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field
 
 
 def read_message(text: str) -> ClientMessage:
-    """A client's text message.
+    """Read a client's text message.
 
     Raises :class:`RequestError`: ``bad_json``, ``missing_field``, ``unknown_field``, ``bad_field``.
     """
     fields = read_json(text)
     if "type" not in fields:
-        raise RequestError("missing_field", f'The field "type" is missing; it is one of {", ".join(_TYPES)}.')
+        raise RequestError("missing_field", f'The field "type" is missing; it must be one of {", ".join(_TYPES)}.')
     try:
         return _READER.validate_python(fields)
     except ValidationError as error:
@@ -220,7 +222,7 @@ def read_message(text: str) -> ClientMessage:
 
 
 def _in_words(kind: str, complaint: str, place: list[str]) -> RequestError:
-    """pydantic's error about the field at ``place``, whose first part is the message's type."""
+    """pydantic's error about the field at ``place``, whose first part is the type of the message."""
     if kind == "union_tag_invalid":
         return RequestError("bad_field", f'The field "type" must be one of {", ".join(_TYPES)}.')
     model: type[BaseModel] = _TYPES[place[0]]
@@ -237,17 +239,17 @@ def _in_words(kind: str, complaint: str, place: list[str]) -> RequestError:
     if kind == "missing":
         return RequestError("missing_field", f'The field "{name}" is missing.')
     if not path:
-        return RequestError("bad_field", "The name of a field is no text: it has half a character in it.")
+        return RequestError("bad_field", "The name of a field is not valid Unicode: it contains a lone surrogate.")
     need = complaint.partition(" should ")[2]
     if kind == "model_type":
-        need = f"be an object with fields out of {', '.join(model.model_fields)}"
-    elif 1 + len(path) < len(place):  # behind a name that may be of several types, pydantic tells them apart
+        need = f"be an object with any of the fields {', '.join(model.model_fields)}"
+    elif 1 + len(path) < len(place):  # for a field with several types, pydantic adds the type to the place
         need = f"be text of at most {MAX_ID_LENGTH} characters, or a whole number"
     return RequestError("bad_field", f'The field "{name}" must {need}.')
 
 
 def event_message(event: Event) -> ServerMessage:
-    """What a client hears of an event."""
+    """The message about an event."""
     at = milliseconds(event.time)
     if isinstance(event, SpeechStarted):
         return SpeechStartedMessage(utterance=event.utterance, at_ms=at)
@@ -262,10 +264,10 @@ def event_message(event: Event) -> ServerMessage:
 
 
 def error_message(error: LipstreamError, *, fatal: bool) -> ErrorMessage:
-    """What a client hears of an error."""
+    """The message about an error."""
     return ErrorMessage(code=error.code, message=error.message, fatal=fatal)
 
 
 def milliseconds(seconds: float | Fraction) -> float:
-    """Seconds of any kind → milliseconds with three decimals."""
+    """Seconds → milliseconds, rounded to three decimals."""
     return round(float(seconds) * 1000, 3)

@@ -1,7 +1,7 @@
-"""What waits on either side of a live stream: the client's orders on their way in, messages on their way out.
+"""The queues of a live stream: orders from the client on their way in, messages to the client on their way out.
 
-Both are bounded. A full :class:`Inbox` makes the reader wait, which the client's TCP feels; a full :class:`Outbox`
-drops the oldest media, because it would be too late anyway.
+Both are bounded. A full :class:`Inbox` makes the reader wait, which slows down the client through TCP. A full
+:class:`Outbox` drops the oldest media, which would be too late anyway.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from lipstream.media.fragments import MediaPacket
 MAX_ORDERS = 256
 MAX_TEXTS = 256
 OUTBOX_SECONDS = 1
-"""Media that is kept for a slow receiver."""
+"""How much media is kept for a slow receiver."""
 LOSS_SECONDS = 10.0
-"""A receiver that loses this much media, faster than it is forgiven, is given up."""
+"""The session ends when the count of lost media reaches this."""
 FORGIVEN_PER_FRAME = 0.2
-"""Lost frames that are forgiven with every frame that goes out."""
+"""How much the count of lost frames goes down with every new frame."""
 
 Order = NDArray[np.int16] | Literal["end", "interrupt"]
 
@@ -68,23 +68,23 @@ class Inbox:
         self._arrived.set()
 
     def interrupt(self) -> None:
-        """Forget all speech, that in here as well."""
+        """Discard all speech, including that in this inbox."""
         with self._lock:
             self._orders.append("interrupt")
             self._interrupts += 1
         self._arrived.set()
 
     def mark(self) -> None:
-        """What is here by now is no news for :meth:`news`."""
+        """Make :meth:`news` ignore the orders that have arrived so far."""
         self._arrived.clear()
 
     async def news(self, seconds: float) -> None:
-        """Wait for an order that came after :meth:`mark`, but no longer than ``seconds``."""
+        """Wait for an order that arrives after :meth:`mark`, for at most ``seconds``."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), seconds)
 
     def carry_out(self) -> None:
-        """Hand everything over that the stream has room for. What is interrupted anyway needs none."""
+        """Pass on to the stream all that it has room for. Speech that is followed by an interrupt needs no room."""
         with self._lock:
             while self._orders:
                 order = self._orders.popleft()
@@ -112,9 +112,9 @@ class Outgoing:
 
     content: str | bytes
     frame: bool = False
-    """Whether it is media that may be dropped."""
+    """Whether it is media, which may be dropped."""
     key: bool = False
-    """Whether a receiver that lost the media before can go on with it."""
+    """Whether a receiver that lost the media before it can continue from here."""
 
 
 class Outbox:
@@ -132,25 +132,25 @@ class Outbox:
         self.dropped = 0
         """Frames that were not sent."""
         self.broken = False
-        """Whether the receiver lost frames and nothing it could go on with has come since: a key frame is needed."""
+        """Whether the receiver lost frames and needs a key frame to continue."""
 
     async def wait_for_texts(self) -> None:
-        """Wait while too many texts wait: whoever provokes answers without reading them is not listened to."""
+        """Wait while too many texts are queued, so that a client which does not read its answers is not served."""
         while self._texts >= MAX_TEXTS:
             self._emptied.clear()
             await self._emptied.wait()
 
     def add_text(self, text: str) -> None:
-        """Add a text; texts are never dropped."""
+        """Add a text. Texts are never dropped."""
         self._texts += 1
         self._add(Outgoing(text))
 
     def add_head(self, head: bytes) -> None:
-        """Add what all media depends on; it is never dropped."""
+        """Add the head, which all media depends on. It is never dropped."""
         self._add(Outgoing(head))
 
     def add_frame(self, packet: MediaPacket) -> None:
-        """Add media; drops what is too old. Raises :class:`SessionError` (``receiver_too_slow``)."""
+        """Add media, and drop media that is too old. Raises :class:`SessionError` (``receiver_too_slow``)."""
         self._loss = max(0.0, self._loss - FORGIVEN_PER_FRAME)
         if self.broken and not packet.key:
             self._lose(1)
@@ -162,7 +162,7 @@ class Outbox:
             self._lose(self._drop(until_key=True))
 
     def drop_frames(self) -> None:
-        """Drop all media, after an interruption: nobody wants to hear it any more, so it is no loss."""
+        """Drop all media after an interruption. It is no longer wanted, so it does not count as lost."""
         self.dropped += self._drop(until_key=False)
 
     async def get(self) -> Outgoing:
@@ -182,7 +182,7 @@ class Outbox:
         self._filled.set()
 
     def _drop(self, *, until_key: bool) -> int:
-        """Drop all frames, or the oldest and those that cannot be decoded without it; gives how many."""
+        """Drop all frames, or only the oldest and those that cannot be decoded without it. Gives their number."""
         kept: deque[Outgoing] = deque()
         lost, dropping = 0, True
         for item in self._items:
@@ -204,5 +204,5 @@ class Outbox:
             raise SessionError(
                 "receiver_too_slow",
                 f"The connection is too slow for this video: {self._loss / float(self._fps):.0f} seconds of it were "
-                "lost. Ask for a smaller width or fewer frames per second.",
+                "lost. Use a smaller width or fewer frames per second.",
             )

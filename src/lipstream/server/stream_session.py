@@ -1,7 +1,7 @@
-"""One live session: a reader, a producer, a sender.
+"""One live session: a reader, a producer and a sender.
 
-The reader turns messages into orders for the stream; the producer has a frame made whenever one is due, which is the
-only place with a wall clock; the sender sends. Whichever ends first ends the session.
+The reader turns messages into orders for the stream. The producer has a frame made whenever one is due; it is the only
+part that uses the wall clock. The sender sends messages. The session ends as soon as one of the three ends.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from lipstream.server.stream_queues import Inbox, Outbox
 logger = logging.getLogger(__name__)
 
 GIVEN_UP_SECONDS = 0.5
-"""A stream that is drawn so late has its clock moved instead of hurrying after it: players wait either way."""
+"""If a frame is later than this, the clock of the stream is moved instead of catching up: players wait either way."""
 
 _Made: TypeAlias = tuple[tuple[Event, ...], MediaPacket]
 
 
 @dataclass
 class Prepared:
-    """What a session works with."""
+    """What a session needs to run."""
 
     actor: Actor
     engine: str
@@ -65,7 +65,7 @@ class Prepared:
 
 
 class StreamSession:
-    """One client's stream, from ready to the end."""
+    """One client's stream, from ``session.ready`` to the end."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class StreamSession:
         prepared: Prepared,
         early: asyncio.Future[Message],
     ) -> None:
-        """``early`` is the first message after the start, which is waited for while the session is prepared."""
+        """``early`` is the first message after the start; waiting for it begins while the session is being prepared."""
         self._early = early
         self._websocket = websocket
         self._service = service
@@ -92,7 +92,7 @@ class StreamSession:
         self.name = uuid.uuid4().hex
 
     async def run(self) -> None:
-        """Until the client leaves or stops, or something ends the session. Raises :class:`LipstreamError`."""
+        """Run until the client leaves or stops, or something ends the session. Raises :class:`LipstreamError`."""
         logger.info("Live session %s begins.", self.name)
         self._outbox.add_text(self._ready().model_dump_json())
         if self._writer.head:
@@ -108,7 +108,7 @@ class StreamSession:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            del tasks, task  # or they live on in a circle with the error that ended one of them and this frame
+            del tasks, task  # breaks a reference cycle with the error that ended one of them and this frame
             self._service.metrics.live_dropped.inc(self._outbox.dropped)
             logger.info("Live session %s ends.", self.name)
 
@@ -135,7 +135,7 @@ class StreamSession:
     # The reader
 
     async def _read(self) -> None:
-        """Turn messages into orders. Waits, and so does the client, while there is no room for them."""
+        """Turn messages into orders. If there is no room for them, the reader waits, and so does the client."""
         received = await self._early
         del self._early  # it may be large
         while received["type"] != "websocket.disconnect":
@@ -154,7 +154,7 @@ class StreamSession:
         if isinstance(data, bytes):
             return data
         text = str(received.get("text"))
-        # A long one is not parsed on the event loop: it would hold up every other stream.
+        # A long message is not parsed on the event loop, because that would hold up all other streams.
         return read_message(text) if len(text) < base64_text.PIECE else await asyncio.to_thread(read_message, text)
 
     async def _obey(self, message: ClientMessage | bytes) -> None:
@@ -176,7 +176,9 @@ class StreamSession:
         elif isinstance(message, Ping):
             self._outbox.add_text(Pong(id=message.id).model_dump_json())
         else:
-            raise SessionError("already_started", "The session has begun already. Open another connection for another.")
+            raise SessionError(
+                "already_started", "The session has already started. Open another connection for another one."
+            )
 
     async def _feed(self, data: bytes) -> None:
         await self._room()
@@ -191,7 +193,7 @@ class StreamSession:
     # The producer
 
     async def _produce(self) -> None:
-        """Have a frame made whenever one is due. Raises :class:`SessionError` when the session is over."""
+        """Have a frame made whenever one is due. Raises :class:`SessionError` when the session has to end."""
         loop = asyncio.get_running_loop()
         settings = self._service.settings
         fps, lead = float(self._stream.fps), settings.live_lead_ms / 1000
@@ -218,9 +220,9 @@ class StreamSession:
             self._check_age(now, begun)
 
     async def _next_frame(self, wanted: float, latest: float) -> tuple[float, _Made]:
-        """The next frame, ``wanted`` from that moment of the loop's clock on, and since when it really could be made.
+        """The next frame, and since when it could be made. ``wanted`` is the time of the loop's clock when it is due.
 
-        It waits until ``latest`` for speech that is a little late: the lead pays for it, not the speaker.
+        Waits until ``latest`` for speech that is a little late. The waiting uses up a part of the lead.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -234,7 +236,7 @@ class StreamSession:
             wanted = loop.time()
 
     def _make(self, *, may_wait: bool) -> _Made | None:
-        """One frame, on a worker thread; None when it is better to wait for speech."""
+        """Make one frame, on a worker thread. None if it is better to wait for speech."""
         self._inbox.carry_out()
         if may_wait and self._stream.awaits_speech:
             return None
@@ -257,12 +259,12 @@ class StreamSession:
         if now - self._heard_at > settings.live_idle_seconds:
             raise SessionError(
                 "session_idle",
-                f"Nothing was said for {settings.live_idle_seconds:g} seconds, so the session ends. Begin another.",
+                f"Nothing was said for {settings.live_idle_seconds:g} seconds, so the session ends. Start a new one.",
             )
         if now - begun > settings.live_session_seconds:
             raise SessionError(
                 "session_too_long",
-                f"A session may last {settings.live_session_seconds:g} seconds, and these are over. Begin another.",
+                f"The session has reached the limit of {settings.live_session_seconds:g} seconds. Start a new one.",
             )
 
     # The sender

@@ -1,4 +1,4 @@
-"""``/ws/stream``: speech in as it is spoken, a talking face out, for ever; ``docs/streaming.md`` has the protocol."""
+"""``/ws/stream``: speech in while it is spoken, a talking face out. ``docs/streaming.md`` describes the protocol."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
 """How long a client may take to send ``session.start``: phones upload slowly."""
 PATIENT_SHARE = Fraction(2, 3)
-"""Of the lead: how long a due frame may wait for speech. The rest is left for the network."""
+"""How long a frame that is due may wait for speech, as a share of the lead. The rest is left for the network."""
 PATIENCE_SECONDS = 1.0
 """How long a client may take to receive the reason why its session ends."""
 # RFC 6455 and the IANA registry of close codes.
@@ -41,7 +41,7 @@ _NORMAL, _POLICY, _INTERNAL, _TRY_LATER = 1000, 1008, 1011, 1013
 
 
 def stream_routes(service: Service) -> APIRouter:
-    """The live WebSocket."""
+    """The WebSocket for live streams."""
     router = APIRouter()
 
     @router.websocket("/ws/stream")
@@ -54,12 +54,12 @@ def stream_routes(service: Service) -> APIRouter:
 
 
 async def _serve(websocket: WebSocket, service: Service) -> None:
-    """One session, and what is said at its end."""
+    """One session, and the messages at its end."""
     code, error = _NORMAL, None
     try:
         await _talk(websocket, service)
     except LipstreamError as expected:
-        error = expected.fresh()  # without the frames of the whole session
+        error = expected.fresh()  # without the stack frames of the whole session
     except WebSocketDisconnect:
         raise
     except Exception as unexpected:
@@ -75,9 +75,9 @@ async def _serve(websocket: WebSocket, service: Service) -> None:
 
 
 async def _talk(websocket: WebSocket, service: Service) -> None:
-    """All of a session but its last words. Raises :class:`LipstreamError`, and :class:`WebSocketDisconnect`."""
+    """A session without its last messages. Raises :class:`LipstreamError` and :class:`WebSocketDisconnect`."""
     if refusal := service.live.places.refusal():
-        raise refusal  # before the client has sent a picture for nothing
+        raise refusal  # before the client sends a picture in vain
     start = await _first_message(websocket, service)
     # Only now: an idle connection must not take a place from a client that wants to start.
     with service.live.places.take(), service.metrics.live_sessions.track_inprogress():
@@ -89,7 +89,7 @@ async def _first_message(websocket: WebSocket, service: Service) -> SessionStart
     try:
         received = await asyncio.wait_for(websocket.receive(), START_SECONDS)
     except asyncio.TimeoutError:
-        raise SessionError("not_started", "No session.start came. Send it as the first message.") from None
+        raise SessionError("not_started", "No session.start arrived. Send it as the first message.") from None
     if received["type"] == "websocket.disconnect":
         raise WebSocketDisconnect
     text = received.get("text")
@@ -138,15 +138,16 @@ async def _prepare(websocket: WebSocket, service: Service, start: SessionStart) 
         await asyncio.gather(preparing, early, return_exceptions=True)
         raise
     finally:
-        del preparing  # or it lives on in a circle with its error and this frame
+        del preparing  # breaks a reference cycle with its error and this frame
 
 
 def _source(service: Service, start: SessionStart) -> tuple[bytes, Kind]:
     if start.avatar is not None and start.image is not None:
-        raise RequestError("bad_field", 'The fields "avatar" and "image" exclude each other. Send one of them.')
+        raise RequestError("bad_field", 'Send either "avatar" or "image", not both.')
     if start.avatar is None and start.image is None:
         raise RequestError(
-            "missing_field", 'The field "image" is missing; it holds the picture of who speaks. Or name an "avatar".'
+            "missing_field",
+            'The field "image" is missing; it holds the picture of the person who speaks. Or send an "avatar" instead.',
         )
     if start.image is None:
         name = start.avatar or ""
@@ -156,7 +157,7 @@ def _source(service: Service, start: SessionStart) -> tuple[bytes, Kind]:
 
 
 def _face_index(service: Service, start: SessionStart) -> int | None:
-    """The one asked for, or the one the avatar was uploaded with."""
+    """The index that was asked for, or the one with which the avatar was uploaded."""
     if start.face_index is None and start.avatar is not None:
         return service.avatars.get(start.avatar).face_index
     return start.face_index
