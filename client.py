@@ -32,8 +32,8 @@ def main() -> int:
         name, portrait = read_input(options.portrait, Path("input_image"), options.url, "/sample/portrait")
         _, audio = read_input(options.audio, Path("input_audios"), options.url, "/sample/speech")
         field = "video" if name.lower().endswith(CLIPS) else "image"
-        # The answer is one message that may be large, and compressing an MP4 again gains nothing. On a slow line
-        # pings wait behind it for longer than the 20 seconds they are given otherwise.
+        # The answer is one message that may be large, and compressing an MP4 again gains nothing. On a slow line, pings
+        # wait behind it for longer than the default of 20 seconds.
         with connect(options.url, max_size=None, compression=None, ping_timeout=600) as websocket:
             answer = request(websocket, {field: portrait, "audio": audio}, fps=options.fps, engine=options.engine)
     except ConnectionClosed as error:
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def request(websocket: ClientConnection, files: dict[str, bytes], *, fps: float, engine: str) -> dict[str, str]:
-    """Send one request, show its progress, and give the answer's fields. A connection can be used for many.
+    """Send one request, show its progress, and return the answer's fields. A connection can be used for many requests.
 
     ``files`` are "audio" and either "image" or "video".
     """
@@ -69,7 +69,7 @@ def request(websocket: ClientConnection, files: dict[str, bytes], *, fps: float,
 
 
 def read_input(given: Path | None, folder: Path, url: str, sample: str) -> tuple[str, bytes]:
-    """Name and content of the file named, else of the first one in the folder, else of the server's sample."""
+    """Name and content of the given file, or of the first file in the folder, or of the server's sample."""
     files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     if given or files:
         path = given or files[0]
@@ -102,14 +102,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def websocket_url(address: str) -> str:
-    """An address that can be connected to, for argparse."""
+    """The address of a WebSocket, for argparse."""
     if urlsplit(address).scheme not in ("ws", "wss"):
         raise argparse.ArgumentTypeError(f"{address} should look like ws://localhost:8000/ws/lipsync")
     return address
 
 
 def existing_file(name: str) -> Path:
-    """A path that can be read, for argparse."""
+    """The path of a file that is not empty, for argparse."""
     path = Path(name)
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {name}")

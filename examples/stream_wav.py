@@ -66,7 +66,7 @@ def read_wav(path: Path) -> tuple[bytes, int, int]:
 
 
 async def speak(session: StreamSession, pcm: bytes, bytes_per_second: int, interrupt_after: float | None) -> None:
-    """Send the recording at the speed at which it is spoken; break it off if asked to."""
+    """Send the recording at the speed at which it is spoken, and interrupt it if asked to."""
     await asyncio.sleep(IDLE_SECONDS)
     size = int(bytes_per_second * CHUNK_SECONDS) // 4 * 4
     begin = asyncio.get_running_loop().time()
@@ -81,7 +81,7 @@ async def speak(session: StreamSession, pcm: bytes, bytes_per_second: int, inter
 
 
 async def watch(session: StreamSession) -> bytes:
-    """Collect the media until some time after the speech."""
+    """Collect the media until :data:`IDLE_SECONDS` after the speech."""
     media, frames_left = [], None
     async for event in session:
         if isinstance(event, Media):
@@ -101,9 +101,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Stream a WAV file to a lipstream server.")
     parser.add_argument("portrait", type=Path, help="picture with a face (JPEG, PNG, WebP, ...)")
     parser.add_argument("audio", type=Path, help="WAV file, 16 bits, one or two channels")
-    parser.add_argument("-o", "--output", type=Path, default=Path("live.mp4"), help="where to save what came")
+    parser.add_argument("-o", "--output", type=Path, default=Path("live.mp4"), help="where to save the video")
     parser.add_argument("--url", default="ws://localhost:8000/ws/stream", help="the server (default: %(default)s)")
-    parser.add_argument("--interrupt-after", type=float, metavar="SECONDS", help="break the speech off after so long")
+    parser.add_argument("--interrupt-after", type=float, metavar="SECONDS", help="interrupt the speech after this time")
     return parser.parse_args()
 
 
