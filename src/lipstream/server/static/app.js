@@ -1,5 +1,5 @@
-// START HERE: picture + speech → one job → a video on the stage. Each part of the page has its own module; the live
-// view is live.js.
+// START HERE: picture + speech → one job → a video on the stage. Each part of the page has its own module. The live view
+// is live.js.
 
 import { announce, byId, showError } from "./dom.js";
 import { acceptFiles, unknownWords } from "./drop.js";
@@ -28,9 +28,9 @@ const samples = Promise.all([
   fetchSample(page, "sample/portrait", "astronaut.png").then((file) => file && picture.offer(file)),
   fetchSample(page, "sample/speech", "sample.wav").then((file) => file && speech.offer(file)),
 ]);
-/** Aborts the running job; null when none runs. @type {AbortController | null} */
+/** Aborts the running job; null if none is running. @type {AbortController | null} */
 let running = null;
-/** From the press of the button to the end of its job, so that a double click is one job. */
+/** Whether a job has been started and has not ended, so that a double click starts only one. */
 let starting = false;
 
 function refresh() {
@@ -41,7 +41,7 @@ function refresh() {
   if (working) stage.forgetResult();
 }
 
-/** With other inputs the next step is to render again, no longer to download. */
+/** After the inputs have changed, the next step is to render again, no longer to download. */
 function inputsChanged() {
   byId("job").classList.remove("has-result");
   refresh();
@@ -66,7 +66,7 @@ function clearErrors() {
 async function makeItSpeak() {
   clearErrors();
   await speech.stop();
-  if (!picture.file || !speech.file) await samples; // a press that comes before they do still means them
+  if (!picture.file || !speech.file) await samples; // the button may be pressed before the samples are loaded
   if (!picture.file) return picture.fail("No picture yet", "Choose one first.");
   if (!speech.file) return speech.fail("No speech yet", "Choose a recording or record yourself first.");
 
@@ -105,7 +105,7 @@ async function makeItSpeak() {
       fail(error.code, error.message);
       if (error.code === "unreachable" || error.code === "connection_lost") watch();
     } else {
-      fail("page_error", "The page itself made a mistake. Reload it and try again.");
+      fail("page_error", "Something went wrong in this page. Reload it and try again.");
       throw error;
     }
   }

@@ -1,4 +1,4 @@
-// Clips as portraits: which files are some, and the picture that stands for one on the stage.
+// Clips as portraits: which files are clips, and the frame that represents a clip on the stage.
 
 /** @param {File} file */
 export function isClip(file) {

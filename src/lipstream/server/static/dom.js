@@ -1,13 +1,13 @@
-// The three things every part of the page does with the document.
+// Three functions that all parts of the page use.
 
-/** The element with this id; a wrong id is a mistake in the page and throws at once. */
+/** The element with this id. A wrong id is a bug in the page and throws at once. */
 export function byId(id) {
   const element = document.getElementById(id);
   if (!element) throw new Error(`index.html has no #${id}`);
   return element;
 }
 
-/** Shows an error in its alert region, next to what caused it, and marks that control. No words: clears both. */
+/** Shows an error in an alert region next to its cause, and marks that control. Without a title, clears both. */
 export function showError(region, control, title = "", message = "") {
   region.replaceChildren();
   if (title) {
@@ -19,7 +19,7 @@ export function showError(region, control, title = "", message = "") {
   else control?.removeAttribute("aria-invalid");
 }
 
-/** Says something once to screen readers without moving the focus. */
+/** Announces something to screen readers once, without moving the focus. */
 export function announce(words) {
   byId("announcer").textContent = words;
 }

@@ -1,4 +1,4 @@
-// Files dropped anywhere on the page or pasted into it, handed to the part they belong to.
+// Passes files that are dropped anywhere on the page, or pasted into it, to the part that they belong to.
 
 import { isClip } from "./clip.js";
 import { isDocument } from "./kinds.js";
@@ -6,12 +6,12 @@ import { isDocument } from "./kinds.js";
 /**
  * @param {{picture: HTMLElement, speech: HTMLElement}} parts  of the page
  * @param {{picture: (file: File) => void, speech: (file: File) => void, unknown: (file: File) => void}} take
- *   who takes which file; a file of no clear kind goes to the part it was dropped on, elsewhere to `unknown`
+ *   what to do with each kind of file; one of unclear kind goes to the part it was dropped on, otherwise to `unknown`
  * @param {() => boolean} busy  while true, files are ignored (a hidden view is busy)
  */
 export function acceptFiles(parts, take, busy) {
   const partAt = (target) => Object.keys(parts).find((name) => parts[name].contains(target));
-  let depth = 0; // dragenter and dragleave come for every child; the drag has left the page when they balance
+  let depth = 0; // dragenter and dragleave fire for every child; the drag has left the page when their numbers are equal
 
   const mark = (target) => {
     document.body.classList.toggle("dragging", depth > 0);
@@ -39,11 +39,11 @@ export function acceptFiles(parts, take, busy) {
     if (depth === 0) mark(null);
   });
   document.addEventListener("dragover", (event) => {
-    if (carriesFiles(event)) event.preventDefault(); // says that a drop is welcome
+    if (carriesFiles(event)) event.preventDefault(); // allows the drop
   });
   document.addEventListener("drop", (event) => {
     if (!carriesFiles(event)) return;
-    event.preventDefault(); // or the browser would leave the page and show the file
+    event.preventDefault(); // otherwise the browser would leave the page and show the file
     depth = 0;
     mark(null);
     deliver(event.dataTransfer.files, event.target);
@@ -53,14 +53,14 @@ export function acceptFiles(parts, take, busy) {
   });
 }
 
-/** A video is a clip on the part for pictures, and a recording everywhere else. */
+/** A video counts as a clip on the part for pictures, and as a recording everywhere else. */
 function kindOf(file, part) {
   if (file.type.startsWith("image/")) return "picture";
   if (file.type.startsWith("audio/")) return "speech";
   return part ?? (isClip(file) ? "speech" : "unknown");
 }
 
-/** The title and the words for a file that nobody took. */
+/** Title and message for a file that no part accepted. */
 export function unknownWords(file) {
   if (isDocument(file)) return ["Neither picture nor recording", `${file.name} is a document. Choose a picture or a clip, and a recording of somebody speaking.`];
   return ["Picture or speech?", `${file.name} could be either. Drop it on the part it is meant for.`];

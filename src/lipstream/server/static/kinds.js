@@ -1,11 +1,11 @@
-// What is certainly no picture and no recording, refused as soon as it is chosen, in the server's own words. Whatever is
-// in doubt is accepted: the server reads more than browsers do.
+// Refuses files that certainly are not pictures or recordings as soon as they are chosen, with the server's own messages.
+// Files in doubt are accepted, because the server reads more formats than browsers do.
 
 import { describeError } from "./words.js";
 
 /** Linux calls MPEG transport streams text/vnd.trolltech.linguist. */
 const DOCUMENT = /^text\/(?!vnd)|^font\/|^application\/(pdf|json|xml|zip|rtf|msword|vnd\.(openxml|oasis|ms-))/;
-/** Types under which text may come: those that say nothing, and those that every browser shows if they are what they say. */
+/** Types that text files may have: those that say nothing, and those that every browser can show if the type is true. */
 const MAY_BE_TEXT = ["", "application/octet-stream", "image/jpeg", "image/png", "image/gif", "image/webp"];
 const BEGINNING_BYTES = 512;
 
@@ -18,7 +18,7 @@ const NO_RECORDING = {
   message: "The recording could not be read. Send an undamaged WAV, MP3, M4A/AAC, Ogg, Opus, FLAC, WebM or a video with sound.",
 };
 
-/** Whether it is neither picture nor recording, by its type. @param {File} file */
+/** Whether a file's type is neither that of a picture nor of a recording. @param {File} file */
 export function isDocument(file) {
   return DOCUMENT.test(file.type);
 }
@@ -27,7 +27,7 @@ export function isDocument(file) {
  * Why a file cannot be a portrait.
  *
  * @param {File} file
- * @param {boolean} shown  whether the browser shows it
+ * @param {boolean} shown  whether the browser can show it
  * @returns {Promise<{code: string, message: string} | null>}  codes as the server uses them; null if it may be one
  */
 export async function pictureRefusal(file, shown) {
@@ -43,12 +43,12 @@ export async function speechRefusal(file) {
   return file.type.startsWith("image/") || isDocument(file) || (await isText(file)) ? NO_RECORDING : null;
 }
 
-/** The title and the words for a refused file; it is named, because another one stays chosen. */
+/** Title and message for a refused file. The file is named, because another one stays chosen. */
 export function refusalWords({ code, message }, file) {
   return [`${describeError(code).title}: ${file.name}`, message];
 }
 
-/** Text, whatever its name, such as the page that a site shows instead of a picture; not what cannot be read at all. */
+/** Whether a file is text, whatever its name, such as the page that a site sends instead of a picture. */
 async function isText(file) {
   try {
     const beginning = await file.slice(0, BEGINNING_BYTES).arrayBuffer();

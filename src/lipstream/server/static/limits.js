@@ -1,12 +1,12 @@
-// What the server accepts, checked here first, so that nobody uploads for minutes to hear that it was too much.
+// Checks the server's limits first, so that nobody uploads for minutes only to learn that the files are too large.
 
 import { isClip } from "./clip.js";
 import { duration, size } from "./words.js";
 
-/** Room for all of a message that is not the two files. */
+/** Bytes of a message besides the two files. */
 const MESSAGE_FRAME_BYTES = 1000;
 
-/** @returns {Promise<object | null>} the answer of /v1/limits, or null: then the server's errors have to do */
+/** @returns {Promise<object | null>} the answer of /v1/limits, or null; then only the server checks its limits */
 export async function fetchLimits(page) {
   try {
     const answer = await fetch(new URL("v1/limits", page));
@@ -17,10 +17,10 @@ export async function fetchLimits(page) {
 }
 
 /**
- * The first limit that a job breaks.
+ * The first limit that a job exceeds.
  *
  * @param {object | null} limits
- * @param {{portrait: File, pixels: number, clipSeconds: number, audio: File, seconds: number}} job  0 for what the browser cannot tell
+ * @param {{portrait: File, pixels: number, clipSeconds: number, audio: File, seconds: number}} job  0 for values that the browser does not know
  * @returns {{code: string, message: string} | null}  codes as the server uses them
  */
 export function brokenLimit(limits, { portrait, pixels, clipSeconds, audio, seconds }) {
@@ -31,10 +31,10 @@ export function brokenLimit(limits, { portrait, pixels, clipSeconds, audio, seco
     return { code: `${kind}_too_large`, message: `It has ${size(portrait.size)}; this server takes up to ${size(mostBytes)}. Choose a smaller one, or ${advice}.` };
   }
   if (clipSeconds > limits.max_video_seconds + 0.5) {
-    return { code: "video_too_long", message: `It lasts ${duration(clipSeconds)}; this server takes up to ${duration(limits.max_video_seconds)}. It is played forth and back, so a few seconds are enough: cut it.` };
+    return { code: "video_too_long", message: `It lasts ${duration(clipSeconds)}; this server takes up to ${duration(limits.max_video_seconds)}. It is played back and forth, so a few seconds are enough. Shorten it.` };
   }
   if (pixels > mostPixels) {
-    return { code: `${kind}_too_large`, message: `It has ${megapixels(pixels)}; this server takes up to ${megapixels(mostPixels)}. Choose a smaller one, or cut the face out.` };
+    return { code: `${kind}_too_large`, message: `It has ${megapixels(pixels)}; this server takes up to ${megapixels(mostPixels)}. Choose a smaller one, or crop it to the face.` };
   }
   if (seconds > limits.max_audio_seconds) {
     return { code: "audio_too_long", message: `It lasts ${duration(seconds)}; this server takes up to ${duration(limits.max_audio_seconds)}. Cut it into parts.` };

@@ -1,20 +1,20 @@
 // JPEG and PCM on a <canvas> and WebAudio, for browsers without Media Source. The sound card is the clock.
 
 const HEADER_BYTES = 24;
-/** How far ahead sound is scheduled, in seconds; it grows when the network stutters. */
+/** How far ahead sound is scheduled, in seconds. It grows when the network stutters. */
 const TARGET = { first: 0.1, most: 0.5, growth: 1.35, decayPerFrame: 0.0003 };
-/** Farther ahead than this, what is scheduled is thrown away to be live again. */
+/** If sound is scheduled further ahead than this, it is discarded to be live again. */
 const SKIP_SECONDS = 0.5;
-/** While nobody speaks, a smaller difference than that is put right unheard. */
+/** While nobody speaks, smaller differences are corrected too, because that is inaudible. */
 const QUIET_DIFFERENCE_SECONDS = 0.06;
-/** Pictures that wait to be shown; more are dropped, oldest first. */
+/** How many pictures may wait to be shown. If there are more, the oldest are dropped. */
 const QUEUE_PICTURES = 60;
 const SUSPENDED_AFTER_MS = 400;
 
 export class CanvasScreen {
   dropped = 0;
   rate = 1;
-  quiet = true; // here the sound itself tells
+  quiet = true; // for the player; here the sound itself shows whether somebody speaks
   #canvas;
   #video = null;
   #brush;
@@ -44,7 +44,7 @@ export class CanvasScreen {
     this.#canvas.width = ready.width;
     this.#canvas.height = ready.height;
     this.#brush = this.#canvas.getContext("2d");
-    // At the rate of the speech, pieces of sound join exactly; the browser resamples the sum of them.
+    // At the sample rate of the speech, pieces of sound join exactly. The browser resamples their sum.
     this.#context = new AudioContext({ sampleRate: ready.audio_rate, latencyHint: "interactive" });
     this.#gain = new GainNode(this.#context);
     this.#gain.connect(this.#context.destination);
@@ -70,7 +70,7 @@ export class CanvasScreen {
   append(media) {
     const view = new DataView(media);
     const [jpegBytes, pcmBytes] = [view.getUint32(16, true), view.getUint32(20, true)];
-    if (HEADER_BYTES + jpegBytes + pcmBytes !== media.byteLength) return this.#tell.onProblem("A frame has another length than it says.");
+    if (HEADER_BYTES + jpegBytes + pcmBytes !== media.byteLength) return this.#tell.onProblem("A frame does not have the length that its header says.");
     const index = Number(view.getBigUint64(0, true));
     this.#newest = (index + 1) / this.#ready.fps;
     this.#schedule(Number(view.getBigUint64(8, true)), new DataView(media, HEADER_BYTES + jpegBytes, pcmBytes));
@@ -85,7 +85,7 @@ export class CanvasScreen {
     this.#silence();
     const wanted = this.#pictures.findIndex((picture) => picture.index / this.#ready.fps >= time);
     for (const picture of this.#pictures.splice(0, wanted < 0 ? this.#pictures.length : wanted)) picture.bitmap.close();
-    this.#origin = null; // what comes next decides
+    this.#origin = null; // is set again by the next media
     this.#gain.gain.value = 1;
   }
 
@@ -109,7 +109,7 @@ export class CanvasScreen {
     return this.#context.state === "running" && this.#origin !== null;
   }
 
-  /** The moment of the stream that is heard now, seconds. */
+  /** The time of the stream that is heard now, seconds. */
   get #now() {
     return this.#context.currentTime - (this.#context.outputLatency || 0) - this.#origin;
   }
@@ -161,7 +161,7 @@ export class CanvasScreen {
     try {
       bitmap = await createImageBitmap(jpeg);
     } catch {
-      return this.#tell.onProblem("A picture cannot be decoded.");
+      return this.#tell.onProblem("A frame cannot be decoded.");
     }
     if (this.#closed) return bitmap.close();
     this.#pictures.push({ index, bitmap });
@@ -172,7 +172,7 @@ export class CanvasScreen {
     }
   }
 
-  /** Shows the newest picture whose time has come; without sound (no click yet) simply the newest. */
+  /** Shows the newest picture that is due. Without sound (before the first click), shows the newest of all. */
   #draw() {
     this.#frame = requestAnimationFrame(() => this.#draw());
     const due = this.#running ? this.#now : Infinity;

@@ -1,4 +1,4 @@
-// One WebSocket connection of /ws/stream: its first message, JSON in and out, the round trip, and why it ended.
+// One WebSocket connection to /ws/stream: the first message, JSON in and out, the round-trip time, and why it ended.
 
 const PROTOCOL_VERSION = 1;
 const PING_EVERY_MS = 1000;
@@ -13,14 +13,14 @@ export class LipstreamError extends Error {
 }
 
 /**
- * @typedef {object} Hear  who hears what; nothing after {@link Connection.close}
- * @property {(message: object) => void} message  from the server, but for "pong" and fatal errors
+ * @typedef {object} Hear  callbacks; none is called after {@link Connection.close}
+ * @property {(message: object) => void} message  from the server, except "pong" and fatal errors
  * @property {(media: ArrayBuffer) => void} media
- * @property {(error: LipstreamError | null) => void} ended  by the server or the network; null when it was asked to
+ * @property {(error: LipstreamError | null) => void} ended  by the server or the network; null if the client asked for it
  */
 
 export class Connection {
-  /** Milliseconds to the server and back, null before that is known. */
+  /** Round-trip time in milliseconds, null until it is known. */
   roundTripMs = null;
   #socket;
   #hear;
@@ -51,7 +51,7 @@ export class Connection {
     };
   }
 
-  /** Whether the network is keeping up. */
+  /** Whether the network keeps up with what is sent. */
   get flows() {
     return this.#socket.bufferedAmount < 1 << 18;
   }
@@ -95,7 +95,7 @@ export class Connection {
 }
 
 /**
- * The fields of session.start that a player's options ask for.
+ * The fields of session.start for a player's options.
  *
  * @param {import("./lipstream.js").Options} options
  * @param {string} container
@@ -117,7 +117,7 @@ function base64(blob) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(new LipstreamError("unreadable", "The picture cannot be read any more."));
+    reader.onerror = () => reject(new LipstreamError("unreadable", "The picture can no longer be read."));
     reader.readAsDataURL(blob);
   });
 }

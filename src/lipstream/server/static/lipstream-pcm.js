@@ -1,15 +1,15 @@
-// Speech on its way out: converted to 16-bit PCM at the session's rate, and held until the server has room for it.
+// Speech to be sent: converts it to 16-bit PCM at the session's rate, and holds it until the server has room for it.
 
 const TAPS = 32;
 const PIECE_SECONDS = 0.5;
 
-/** Resamples one stream of mono sound that comes in chunks of any size: windowed sinc, no clicks at the borders. */
+/** Resamples mono sound that arrives in chunks of any size with a windowed sinc, without clicks between chunks. */
 export class Resampler {
   #up;
   #down;
   #kernels;
   #kept = new Float32Array(TAPS / 2);
-  /** Of the next output, in 1 / up of an input sample, from the first kept one. */
+  /** Position of the next output sample, in 1 / up of an input sample, counted from the first sample kept. */
   #position;
 
   /** @param {number} from  Hz, whole @param {number} to  Hz, whole */
@@ -21,7 +21,7 @@ export class Resampler {
     this.#kernels = Array.from({ length: this.#up }, (_, phase) => kernel(phase / this.#up, Math.min(1, to / from)));
   }
 
-  /** @param {Float32Array} samples @returns {Float32Array} what is certain by now; TAPS / 2 samples are held back */
+  /** @param {Float32Array} samples @returns {Float32Array} what is final by now; TAPS / 2 samples are held back */
   push(samples) {
     const all = new Float32Array(this.#kept.length + samples.length);
     all.set(this.#kept);
@@ -42,7 +42,7 @@ export class Resampler {
   }
 }
 
-/** Weights of the TAPS samples around a moment `fraction` of a sample after the middle one; their sum is 1. */
+/** Weights of the TAPS samples around a point `fraction` of a sample after the middle one. Their sum is 1. */
 function kernel(fraction, cutoff) {
   const weights = Float64Array.from({ length: TAPS }, (_, k) => {
     const x = fraction - (k - TAPS / 2 + 1);
@@ -60,7 +60,7 @@ function divisor(a, b) {
   return b === 0 ? a : divisor(b, a % b);
 }
 
-/** Samples that wait to be sent, with the ends of utterances in their places. */
+/** A queue of samples that wait to be sent, with marks at the ends of utterances. */
 export class SpeechQueue {
   #rate;
   #limit;
@@ -78,7 +78,7 @@ export class SpeechQueue {
     this.#limit = limitSeconds * rate;
   }
 
-  /** Milliseconds that wait. */
+  /** How much speech waits, milliseconds. */
   get milliseconds() {
     return (this.#samples / this.#rate) * 1000;
   }
@@ -97,14 +97,14 @@ export class SpeechQueue {
     return true;
   }
 
-  /** The utterance ends here. */
+  /** Marks the end of the utterance. */
   addEnd() {
     if (this.#resampler) this.#put(int16(this.#resampler.push(new Float32Array(TAPS / 2))));
     this.#resampler = null;
     this.#items.push(null);
   }
 
-  /** The next piece: PCM of half a second at most, null for the end of an utterance, undefined when nothing waits. */
+  /** The next piece: PCM of at most half a second, null for the end of an utterance, undefined if nothing waits. */
   take() {
     const item = this.#items.shift();
     if (item) this.#samples -= item.length;

@@ -1,34 +1,35 @@
-// Fragments of MP4 on a <video> by Media Source, played close to the live edge.
+// Plays MP4 fragments in a <video> with Media Source, close to the live edge.
 
-/** Where playing wants to be, in seconds behind the newest media; it grows when the network stutters. */
+/** Target distance of playback behind the newest media, in seconds. It grows when the network stutters. */
 const TARGET = { first: 0.2, most: 0.8, growth: 1.35, decayPerSecond: 0.004 };
-/** Farther behind than this, catching up would take too long: skip. While nobody speaks, nothing is lost by it. */
+/** Further behind than this, catching up would take too long, so skip. While nobody speaks, nothing is lost by it. */
 const SKIP_SECONDS = { speaking: 0.6, quiet: 0.2 };
-/** A seek takes a moment itself: not again before this has passed. */
+/** A seek takes a moment itself, so wait this long before the next one. */
 const SKIP_PAUSE_MS = 1500;
 const RATE = { least: 0.95, most: 1.1, gain: 0.5, deadband: 0.03, step: 0.01 };
-/** Weight of the newest measurement: media comes in pieces, so what is ahead jumps up and down. */
+/** Weight of the newest measurement: media arrives in pieces, so the amount that is buffered fluctuates. */
 const SMOOTHING = 0.15;
-/** An interrupted stretch shorter than this is played to its end, silently: it is over sooner than a seek. */
+/** An interrupted stretch shorter than this is played to its end silently, which is faster than a seek. */
 const PLAY_THROUGH_SECONDS = 0.5;
 const KEEP_SECONDS = { atMost: 12, atLeast: 4 };
-/** Fragments that wait for the source buffer; more are dropped, oldest first. The decoder goes on at a key frame. */
+/** How many fragments may wait for the source buffer. If there are more, the oldest are dropped, and the decoder continues
+ * at the next key frame. */
 const QUEUE_FRAGMENTS = 250;
 const STEER_EVERY_MS = 50;
 
-/** Media Source, or what iPhones have instead of it; undefined where there is neither. */
+/** Media Source, or what iPhones have instead of it; undefined if there is neither. */
 const Source = () => window.MediaSource ?? window.ManagedMediaSource;
 
-/** Whether this browser plays `mime` from fragments. */
+/** Whether this browser can play fragments of type `mime`. */
 export function playsFragments(mime) {
   return Source()?.isTypeSupported(mime) ?? false;
 }
 
 /** A screen shows the media of one session. {@link CanvasScreen} is the other kind. */
 export class VideoScreen {
-  /** Fragments that were thrown away here. */
+  /** How many fragments were dropped here. */
   dropped = 0;
-  /** Whether nobody speaks in the media that is here. */
+  /** Whether nobody speaks in the media that has been received. */
   quiet = true;
   #video;
   #source;
@@ -58,7 +59,7 @@ export class VideoScreen {
     this.#mime = ready.mime;
     this.#tell = tell;
     this.#source = new (Source())();
-    video.disableRemotePlayback = true; // ManagedMediaSource opens only without AirPlay
+    video.disableRemotePlayback = true; // ManagedMediaSource only opens without AirPlay
     const signal = this.#events.signal;
     this.#source.addEventListener("sourceopen", () => this.#open(), { signal, once: true });
     video.addEventListener("error", () => tell.onProblem(video.error?.message || "The video cannot be decoded."), { signal });
@@ -79,12 +80,12 @@ export class VideoScreen {
     return this.#video;
   }
 
-  /** The moment of the stream that is shown, seconds; -1 before the first picture. */
+  /** The time of the stream that is shown, seconds; -1 before the first picture. */
   get time() {
     return this.#started ? this.#video.currentTime : -1;
   }
 
-  /** Media that is here and not yet shown, seconds. */
+  /** How much media has been received and not yet shown, seconds. */
   get ahead() {
     return this.#ahead;
   }
@@ -103,20 +104,20 @@ export class VideoScreen {
     this.#feed();
   }
 
-  /** Silence at once, until {@link skipTo} was reached. */
+  /** Mutes at once, until the time of {@link skipTo} is reached. */
   hush() {
     if (this.#video.muted) return;
     this.#hushed = true;
     this.#video.muted = true;
   }
 
-  /** Nothing before this moment of the stream, in seconds, is wanted any more. */
+  /** Skips everything before this time of the stream, in seconds. */
   skipTo(time) {
     this.#skip = time;
     this.#steer();
   }
 
-  /** Sound on, after the browser had refused it; to be called on a click. */
+  /** Turns on the sound after the browser had refused it; call it on a click. */
   unmute() {
     this.#video.muted = false;
   }
@@ -157,7 +158,7 @@ export class VideoScreen {
     }
   }
 
-  /** Forgets what was shown. */
+  /** Removes media that has been shown. */
   #trim(keepSeconds) {
     const until = this.#video.currentTime - keepSeconds;
     if (until > 0 && !this.#buffer.updating) this.#buffer.remove(0, until);
@@ -167,7 +168,8 @@ export class VideoScreen {
     if (this.#started && !this.#video.seeking) this.#target = Math.min(TARGET.most, this.#target * TARGET.growth);
   }
 
-  /** Keeps playing close to the live edge: small differences by the rate, large ones and gaps by a seek. */
+  /** Keeps playback close to the live edge: corrects small differences by the playback rate, large ones and gaps by a
+   * seek. */
   #steer() {
     const video = this.#video;
     const ranges = video.buffered;
@@ -187,7 +189,7 @@ export class VideoScreen {
     if (video.currentTime - ranges.start(0) > KEEP_SECONDS.atMost) this.#trim(KEEP_SECONDS.atLeast);
   }
 
-  /** On the way to where an interrupt is over. */
+  /** Moves towards the end of an interrupted stretch. */
   #finishSkip(end) {
     const left = this.#skip - this.#video.currentTime;
     if (left <= 0) {
@@ -209,8 +211,8 @@ export class VideoScreen {
     try {
       await this.#video.play();
     } catch (error) {
-      if (error.name !== "NotAllowedError") return; // closed meanwhile
-      this.#video.muted = true; // without a click on the page, browsers play only silent videos
+      if (error.name !== "NotAllowedError") return; // closed in the meantime
+      this.#video.muted = true; // before the first click on the page, browsers only play muted videos
       this.#tell.onMuted();
       await this.#video.play().catch(() => {});
     }
@@ -229,7 +231,7 @@ export class VideoScreen {
   }
 }
 
-/** Whether media at `time` and a little after it is there. */
+/** Whether media at `time` and shortly after it is buffered. */
 function plays(ranges, time) {
   for (let i = 0; i < ranges.length; i++) if (ranges.start(i) <= time && time < ranges.end(i) - 0.05) return true;
   return false;

@@ -3,7 +3,7 @@
 //   import { LipstreamPlayer } from "./lipstream.js";
 //   const player = new LipstreamPlayer(document.querySelector("video"), "wss://example.org/ws/stream", { avatar: "5f0c…" });
 //   player.addEventListener("speechended", () => console.log("done"));
-//   await player.connect();      // on a click, or the browser refuses the sound
+//   await player.connect();      // on a click, otherwise the browser refuses to play sound
 //   player.speak(samples, 24000);
 //   player.end();
 //
@@ -16,15 +16,15 @@ import { VideoScreen, playsFragments } from "./lipstream-video.js";
 
 export { LipstreamError };
 
-/** What fmp4 will be, for asking the browser before the server says it. */
+/** The likely type of fmp4, to ask the browser about before the server says it. */
 const LIKELY_MIME = 'video/mp4; codecs="avc1.42C01E, mp4a.40.2"';
 const RECONNECT_PAUSES_MS = [100, 500, 1000, 2000, 4000, 4000];
-/** Errors that may be over at the next attempt to reconnect: the server may still hold the lost session. */
+/** Errors that may be gone at the next attempt to reconnect: the server may not have ended the lost session yet. */
 const PASSING = new Set(["unreachable", "connection_lost", "server_busy", "not_ready"]);
-/** The server holds this much speech at most, so that an interrupt never waits behind it. */
+/** How much speech may wait in the server, so that an interrupt never queues behind it. */
 const SEND_AHEAD_MS = 30_000;
 const TICK_MS = 25;
-/** An event whose picture does not come, because the stream stands, is told this late. */
+/** If the picture of an event does not appear because the stream has stalled, the event is reported after this time. */
 const EVENT_PATIENCE_MS = 2000;
 const CLOSED = () => new LipstreamError("closed", "The player was closed.");
 
@@ -32,23 +32,24 @@ const CLOSED = () => new LipstreamError("closed", "The player was closed.");
  * @typedef {object} Options
  * @property {string} [avatar]  id of a picture uploaded to /v1/avatars; either this or `image`
  * @property {Blob} [image]  a picture
- * @property {number} [faceIndex]  which face speaks, counted from 0 from left to right; the avatar's or the largest if not given
+ * @property {number} [faceIndex]  which face speaks, counted from left to right from 0; the avatar's or the largest by default
  * @property {string} [engine]  "auto" (default), "portrait", "wav2lip"
  * @property {string} [idle]  "natural" (default), "still"
- * @property {number} [seed]  makes the idle motion repeatable
+ * @property {number} [seed]  the same seed gives the same idle motion
  * @property {number} [fps]  25 by default
- * @property {number} [width]  of the video, pixels; the picture's if not given
- * @property {number} [sampleRate]  of the speech on the wire, 8000 to 48000 Hz; 48000 by default
+ * @property {number} [width]  of the video, pixels; the picture's by default
+ * @property {number} [sampleRate]  of the speech that is sent, 8000 to 48000 Hz; 48000 by default
  * @property {string} [container]  "fmp4", "mjpeg"; by default what the browser can play
  * @property {boolean} [reconnect]  after a lost connection; true by default
- * @property {number} [queueSeconds]  speech held back here at most; 600 by default
+ * @property {number} [queueSeconds]  how much speech may wait here; 600 by default
  */
 
 /**
- * One talking face. Events (CustomEvent, facts in `detail`): those of the server when they are *seen*, that is
+ * One talking face. Its events are CustomEvents with data in `detail`. Those of the server are fired when they are *seen*:
  * "speechstarted" {utterance, latency_ms}, "speechended" {utterance, duration_ms}, "speechinterrupted" {utterance,
- * heard_ms, after_ms}; and "ready" (session.ready), "picture" (the first one is shown), "stats", "muted" (the browser
- * refuses sound: call unmute() on a click), "reconnecting" {attempt}, "error" (LipstreamError) and, last of all, "closed".
+ * heard_ms, after_ms}. The others are "ready" (session.ready), "picture" (the first one is shown), "stats", "muted" (the
+ * browser refuses sound: call unmute() on a click), "reconnecting" {attempt}, "error" (LipstreamError) and finally
+ * "closed".
  */
 export class LipstreamPlayer extends EventTarget {
   /** "closed", "connecting" or "ready". */
@@ -63,12 +64,12 @@ export class LipstreamPlayer extends EventTarget {
   #due = [];
   #held = 0;
   #limit = SEND_AHEAD_MS;
-  /** When the utterances began that are not yet seen; null for those that had to wait their turn. */
+  /** When each utterance that has not been seen yet began; null for those that had to wait their turn. */
   #begun = [];
   #between = true;
   #interrupted = null;
   #timer = 0;
-  /** Rejects what connect() waits for. */
+  /** Rejects the promise of connect(). */
   #giveUp = () => {};
 
   /**
@@ -86,17 +87,17 @@ export class LipstreamPlayer extends EventTarget {
     this.#queue = new SpeechQueue(this.#options.sampleRate, this.#options.queueSeconds);
   }
 
-  /** The element that shows the face: the given one, or the canvas that took its place. */
+  /** The element that shows the face: the given one, or the canvas that replaced it. */
   get element() {
     return this.#screen?.element ?? this.#element;
   }
 
-  /** Media that is here and not yet shown, milliseconds. */
+  /** How much media has been received and not yet shown, milliseconds. */
   get bufferedMs() {
     return 1000 * (this.#screen?.ahead ?? 0);
   }
 
-  /** The moment of the stream that is shown, milliseconds; -1 before the first picture. */
+  /** The time of the stream that is shown, milliseconds; -1 before the first picture. */
   get timeMs() {
     const time = this.#screen?.time ?? -1;
     return time < 0 ? -1 : 1000 * time;
@@ -109,7 +110,7 @@ export class LipstreamPlayer extends EventTarget {
    * @throws {LipstreamError}
    */
   async connect() {
-    if (this.state !== "closed") throw new LipstreamError("already_started", "This player is connected already.");
+    if (this.state !== "closed") throw new LipstreamError("already_started", "This player is already connected.");
     this.state = "connecting";
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     try {
@@ -121,23 +122,23 @@ export class LipstreamPlayer extends EventTarget {
   }
 
   /**
-   * More of the current utterance; the first piece begins one.
+   * Sends more of the current utterance. The first piece begins an utterance.
    *
    * @param {Float32Array | Int16Array} pcm  mono: floats in [-1, 1] or 16-bit integers; any length
-   * @param {number} [rate]  Hz; the session's rate if not given
-   * @returns {boolean} false when it was not taken, because there is no connection at the moment
+   * @param {number} [rate]  Hz; the session's rate by default
+   * @returns {boolean} false if it was not accepted, because there is no connection at the moment
    * @throws {LipstreamError} queue_full
    */
   speak(pcm, rate = this.#options.sampleRate) {
     if (this.state !== "ready") return false;
-    if (!this.#queue.add(pcm, rate)) throw new LipstreamError("queue_full", `More than ${this.#options.queueSeconds} seconds of speech wait already.`);
+    if (!this.#queue.add(pcm, rate)) throw new LipstreamError("queue_full", `More than ${this.#options.queueSeconds} seconds of speech are already waiting.`);
     if (this.#between) this.#begun.push(this.#screen.quiet ? performance.now() : null);
     this.#between = false;
     this.#pump();
     return true;
   }
 
-  /** The utterance is over. */
+  /** Ends the utterance. */
   end() {
     if (this.state !== "ready") return;
     this.#queue.addEnd();
@@ -145,7 +146,7 @@ export class LipstreamPlayer extends EventTarget {
     this.#pump();
   }
 
-  /** Silence now: forgets everything that was said and not yet heard. "speechinterrupted" follows when it is seen. */
+  /** Falls silent at once: discards all speech that has not been heard yet. "speechinterrupted" follows when it is seen. */
   interrupt() {
     if (this.state !== "ready") return;
     this.#queue.clear();
@@ -156,7 +157,7 @@ export class LipstreamPlayer extends EventTarget {
     this.#connection.send({ type: "interrupt" });
   }
 
-  /** Turns the sound on after a "muted" event; to be called on a click. */
+  /** Turns on the sound after a "muted" event; call it on a click. */
   unmute() {
     this.#screen?.unmute();
   }
@@ -177,7 +178,7 @@ export class LipstreamPlayer extends EventTarget {
         message: (message) => {
           if (message.type !== "session.ready") this.#hear(message);
           else if (message.container === "fmp4" && !playsFragments(message.mime)) {
-            this.#container = "mjpeg"; // the browser knows MP4, but not this one: once more, with JPEG
+            this.#container = "mjpeg"; // the browser plays MP4, but not this kind: try again with JPEG
             this.#abandon();
             resolve(this.#open());
           } else {
@@ -231,7 +232,7 @@ export class LipstreamPlayer extends EventTarget {
     };
   }
 
-  /** The server tells what it sends; the page hears of it when it is on the screen. */
+  /** The server announces what it sends; the page is told when it is on the screen. */
   #heardSpeech(message) {
     const due = { at: message.at_ms, until: performance.now() + EVENT_PATIENCE_MS, message };
     if (message.type === "speech.interrupted") {
@@ -266,7 +267,7 @@ export class LipstreamPlayer extends EventTarget {
     this.#dispatch(type.replace(".", ""), detail);
   }
 
-  /** Hands speech to the socket, as long as the server has room for it. */
+  /** Sends speech as long as the server has room for it. */
   #pump() {
     while (this.#held < this.#limit && this.#connection.flows) {
       const piece = this.#queue.take();
@@ -279,7 +280,7 @@ export class LipstreamPlayer extends EventTarget {
     }
   }
 
-  /** The connection of a running session has ended: for good, or it is tried again. */
+  /** The connection of a running session has ended: finishes, or tries to reconnect. */
   #ended(error) {
     this.#abandon();
     if (error?.code === "connection_lost" && this.#options.reconnect) this.#reconnect(error);
@@ -303,7 +304,7 @@ export class LipstreamPlayer extends EventTarget {
     this.#finish(lost);
   }
 
-  /** Lets go of the connection, its screen and everything that was under way on it. */
+  /** Releases the connection, its screen and everything that was in progress. */
   #abandon() {
     this.#connection?.close();
     this.#screen?.close();

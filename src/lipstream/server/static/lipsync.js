@@ -1,9 +1,9 @@
-// The client side of /ws/lipsync (docs/protocol.md): one connection, one job at a time, many jobs one after the other.
+// A client of /ws/lipsync (docs/protocol.md): one connection, any number of jobs one after another.
 
 import { isClip } from "./clip.js";
 
 const CONNECT_PAUSES_MS = [0, 500, 1500, 3000];
-/** Close codes after which sending the same again cannot work: unsupported data, policy, message too big. */
+/** Close codes after which it is no use to send the same again: unsupported data, policy, message too big. */
 const FINAL_CLOSE_CODES = new Set([1003, 1008, 1009]);
 
 /** What went wrong, with the server's stable code, or one of ours: "unreachable", "connection_lost". */
@@ -19,7 +19,7 @@ export class LipsyncClient {
   #socket = null;
   #jobs = 0;
 
-  /** @param {URL} page  where the page itself came from; the socket is next to it */
+  /** @param {URL} page  address of the page; the socket's is relative to it */
   constructor(page) {
     this.#url = new URL("ws/lipsync", page);
     this.#url.protocol = page.protocol === "https:" ? "wss:" : "ws:";
@@ -142,7 +142,7 @@ function base64(blob) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(new LipsyncError("unreadable", "The file cannot be read any more. Choose it again."));
+    reader.onerror = () => reject(new LipsyncError("unreadable", "The file can no longer be read. Choose it again."));
     reader.readAsDataURL(blob);
   });
 }

@@ -1,4 +1,4 @@
-// The faces of the live view: those the server keeps (/v1/avatars), the sample, and pictures and clips added here.
+// The faces of the live view: those stored on the server (/v1/avatars), the sample, and pictures and clips added here.
 
 import { isClip } from "./clip.js";
 import { announce, byId } from "./dom.js";
@@ -8,24 +8,24 @@ import { fetchSample } from "./server.js";
 const MOST_SHOWN = 12;
 
 export class Faces {
-  /** What the server says of the chosen one, or null. */
+  /** The server's record of the chosen face, or null. */
   chosen = null;
   #page;
   #faces = [];
   #sampleId = null;
-  /** Files and names of the faces that were added here, and addresses of those that are pictures. */
+  /** Files and names of the faces added here, and for pictures their URLs. */
   #added = new Map();
   #loading = null;
   #image = byId("live-portrait");
   #onChange;
 
-  /** @param {URL} page @param {() => void} onChange  called whenever another face was chosen */
+  /** @param {URL} page @param {() => void} onChange  called whenever another face is chosen */
   constructor(page, onChange) {
     this.#page = page;
     this.#onChange = onChange;
   }
 
-  /** Fetches the list, once, and chooses the sample, or the newest face. @throws {LipstreamError} */
+  /** Fetches the list once, and chooses the sample or the newest face. @throws {LipstreamError} */
   load() {
     this.#loading ??= this.#load().catch((error) => {
       this.#loading = null; // the next call tries again
@@ -49,7 +49,7 @@ export class Faces {
     announce(`Face chosen: ${file.name}`);
   }
 
-  /** Sends the chosen face's picture again, after the server has forgotten it; false if it is not here. */
+  /** Sends the picture of the chosen face again after the server has deleted it; false if it was not added here. */
   async renew() {
     const known = this.#added.get(this.chosen?.id);
     if (!known) return false;
@@ -57,7 +57,7 @@ export class Faces {
     return true;
   }
 
-  /** Removes the chosen one from the server. @throws {LipstreamError} */
+  /** Removes the chosen face from the server. @throws {LipstreamError} */
   async remove() {
     const { id } = this.chosen;
     await this.#ask(`v1/avatars/${id}`, { method: "DELETE" });

@@ -1,8 +1,8 @@
-// The microphone as a stream of samples, and the ear that hears in them when somebody begins and stops to speak.
+// The microphone as a stream of samples, and a detector that notices in it when somebody starts and stops speaking.
 
 import { MicrophoneError, openMicrophone } from "./microphone.js";
 
-/** The face comes out of the loudspeaker: without cancellation it would hear itself. */
+/** The face speaks through the loudspeaker. Without echo cancellation it would hear itself. */
 const WISHES = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
 export class LiveMicrophone {
@@ -36,7 +36,7 @@ export class LiveMicrophone {
     await audioWorklet.addModule(new URL("microphone-worklet.js", import.meta.url));
     const chunks = new AudioWorkletNode(this.#context, "chunks", { channelCount: 1, channelCountMode: "explicit" });
     chunks.port.onmessage = ({ data }) => onChunk(data, sampleRate);
-    // Its output is silence; connected to nothing, it would not be run everywhere.
+    // Its output is silent, but some browsers only run nodes that are connected.
     this.#context.createMediaStreamSource(this.#stream).connect(chunks).connect(this.#context.destination);
     await this.#context.resume();
   }
@@ -50,10 +50,10 @@ export class LiveMicrophone {
 const LOUD = { least: 0.01, overNoise: 3 };
 const BEGIN_SECONDS = 0.06;
 const END_SECONDS = 0.7;
-/** A word is loud only after it has begun. */
+/** A word only becomes loud after it has begun. */
 const BEFORE_SECONDS = 0.25;
 
-/** Cuts an endless stream of sound into utterances. */
+/** Splits an endless stream of sound into utterances. */
 export class Ear {
   /** Whether somebody speaks. */
   hears = false;
@@ -86,7 +86,7 @@ export class Ear {
     else if (this.hears && this.#still >= END_SECONDS) this.stop();
   }
 
-  /** The utterance, if there is one, ends here. */
+  /** Ends the utterance, if there is one. */
   stop() {
     if (this.hears) this.#onEnd();
     this.hears = false;

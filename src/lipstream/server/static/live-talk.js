@@ -1,4 +1,4 @@
-// Speaking to the face: the microphone, held or hands-free, or a recording.
+// Speaking through the face: with the microphone, push-to-talk or hands-free, or with a recording.
 
 import { byId } from "./dom.js";
 import { Ear, LiveMicrophone } from "./live-microphone.js";
@@ -6,7 +6,7 @@ import { LipstreamError } from "./lipstream.js";
 import { BARS, barsPath } from "./waveform.js";
 
 const FILE_RATE = 48_000;
-/** Compressed sound grows tenfold when it is decoded. */
+/** Compressed sound becomes about ten times as large when it is decoded. */
 const FILE_BYTES = 50e6;
 const WORDS = {
   hold: { off: "Hold to talk", on: "Let go when you are done", about: "Hold the button, or the space bar on it, while you speak. It interrupts the face." },
@@ -16,10 +16,10 @@ const WORDS = {
 /**
  * @typedef {object} Listener  what to do with the speech
  * @property {(samples: Float32Array, rate: number) => void} speech
- * @property {() => void} end  of an utterance
+ * @property {() => void} end  the utterance is over
  * @property {() => void} begin  somebody starts to talk with the button
  * @property {(error: {code: string, message: string}) => void} fail
- * @property {() => void} change  {@link Talk.hears} may be another
+ * @property {() => void} change  {@link Talk.hears} may have changed
  */
 
 export class Talk {
@@ -49,12 +49,12 @@ export class Talk {
     this.#show();
   }
 
-  /** Whether somebody speaks into the microphone now. */
+  /** Whether somebody is speaking into the microphone. */
   get hears() {
     return this.#on && (this.#mode === "hold" || this.#ear.hears);
   }
 
-  /** Stops talking and gives the microphone back. */
+  /** Stops talking and releases the microphone. */
   close() {
     this.#release();
     this.#shut();
@@ -80,11 +80,11 @@ export class Talk {
 
   #key(event) {
     if (this.#mode !== "hold" || !isPress(event.key)) return;
-    event.preventDefault(); // no click as well
+    event.preventDefault(); // prevents a click in addition
     if (!event.repeat) this.#press();
   }
 
-  /** In hold mode only clicks that nothing was held for: those of screen readers and voice control. They toggle. */
+  /** In hold mode, only handles clicks without a press, which come from screen readers and voice control. They toggle. */
   #click(event) {
     if (this.#mode === "hold" && event.detail !== 0) return;
     if (this.#on) this.#release();
@@ -106,13 +106,13 @@ export class Talk {
     }
   }
 
-  /** The microphone stays open between presses, so that no first word is lost. */
+  /** The microphone stays open between presses, so that the first word is not lost. */
   async #open() {
     if (this.#microphone) return;
     const opening = (this.#opening ??= LiveMicrophone.open((samples, rate) => this.#hear(samples, rate)));
     const microphone = await opening;
     if (this.#opening === opening) this.#microphone = microphone;
-    else microphone.close(); // closed while the browser was asking
+    else microphone.close(); // closed while the browser was asking for permission
   }
 
   #release() {
@@ -172,7 +172,7 @@ function isPress(key) {
   return key === " " || key === "Enter";
 }
 
-/** One channel out of all of them. */
+/** Mixes all channels down to one. */
 function mixed(sound) {
   const samples = new Float32Array(sound.length);
   for (let channel = 0; channel < sound.numberOfChannels; channel++) {

@@ -1,4 +1,4 @@
-// The live view: a face, a session of /ws/stream, and everything that can be said to it.
+// The live view: a face, a session of /ws/stream, and ways to speak through it.
 
 import { announce, byId, showError } from "./dom.js";
 import { acceptFiles, unknownWords } from "./drop.js";
@@ -8,7 +8,7 @@ import { LipstreamError, LipstreamPlayer } from "./lipstream.js";
 import { fetchSample } from "./server.js";
 import { describeError } from "./words.js";
 
-/** Wider pictures are made this wide: it is what live encoding is comfortable with. */
+/** Wider pictures are reduced to this width, which is comfortable for live encoding. */
 const WIDTH = 720;
 const INTERRUPTED_FOR_MS = 1500;
 const NUMBERS_EVERY_MS = 200;
@@ -32,10 +32,10 @@ export class LiveView {
   #speaking = false;
   #interruptedAt = -Infinity;
   #timer = 0;
-  /** Counts starts and stops: what was begun before the newest of them is over. */
+  /** Counts starts and stops, so that work begun before the latest of them can be dropped. */
   #attempt = 0;
 
-  /** @param {URL} page  where the page came from; the server is there */
+  /** @param {URL} page  address of the page; the server's is relative to it */
   constructor(page) {
     this.#page = page;
     this.#faces = new Faces(page, () => this.#faceChosen());
@@ -55,7 +55,7 @@ export class LiveView {
     this.#watch(this.#faces.load());
   }
 
-  /** The view is hidden: a microphone nobody sees must not stay open. */
+  /** The view is hidden: the microphone must not stay open unseen. */
   leave() {
     this.stop();
   }
@@ -72,7 +72,7 @@ export class LiveView {
       await this.#connect();
       if (attempt === this.#attempt) byId("talk").focus({ preventScroll: true });
     } catch (error) {
-      if (attempt !== this.#attempt) return; // stopped, or told by the player's own events
+      if (attempt !== this.#attempt) return; // stopped, or already reported by the player's events
       this.stop();
       this.#fail(error);
     }
@@ -138,18 +138,18 @@ export class LiveView {
     await player.connect();
   }
 
-  /** With another face a running conversation goes on with that one. */
+  /** After another face was chosen, a running conversation continues with it. */
   async #faceChosen() {
     if (this.#phase === "off" || this.#phase === "preparing") return;
     this.stop();
     if (this.#faces.chosen) await this.start();
   }
 
-  /** A face that the server has forgotten is sent once more, if it is here. */
+  /** Sends a face again that the server has deleted, if it was added here. */
   async #heardError(error) {
     this.#fail(error);
     if (error.code !== "avatar_unknown" || !(await this.#faces.renew().catch(() => false))) return;
-    showError(byId("live-face-error"), null, "The server had forgotten this face", "It was sent again. Start once more.");
+    showError(byId("live-face-error"), null, "The server no longer had this face", "It was sent again. Please start again.");
   }
 
   #addFace(file) {
@@ -183,7 +183,7 @@ export class LiveView {
 
   #interrupted() {
     this.#interruptedAt = performance.now();
-    byId("live-waiting").textContent = "none"; // the next stats come within a second
+    byId("live-waiting").textContent = "none"; // the next stats arrive within a second
     this.#speechOver();
     setTimeout(() => this.#refresh(), INTERRUPTED_FOR_MS);
   }
@@ -217,7 +217,7 @@ export class LiveView {
   }
 
   #refresh() {
-    if (!this.#talk) return; // it is just being made
+    if (!this.#talk) return; // it is still being created
     const state = this.#state;
     byId("live-state").dataset.state = state;
     if (byId("live-state-words").textContent !== STATES[state]) byId("live-state-words").textContent = STATES[state];
@@ -226,7 +226,7 @@ export class LiveView {
     byId("live-controls").disabled = this.#phase !== "ready";
   }
 
-  /** Shows what goes wrong with something that was begun here. */
+  /** Shows the error if something that was started here fails. */
   async #watch(action, file) {
     this.#clearErrors();
     try {
@@ -236,10 +236,10 @@ export class LiveView {
     }
   }
 
-  /** A face that is refused is named: another one is shown above the words. */
+  /** A refused face is named, because another one is shown above the message. */
   #fail(error, file) {
     if (error.code === undefined) {
-      showError(byId("live-error"), null, "The page itself made a mistake", "Reload it and try again.");
+      showError(byId("live-error"), null, "Something went wrong in this page", "Reload it and try again.");
       throw error;
     }
     const { place, title } = describeError(error.code, "The conversation ended");

@@ -1,4 +1,4 @@
-// Runs on the audio thread: hands the microphone's samples over in chunks of about 20 ms.
+// Runs on the audio thread and passes on the microphone's samples in chunks of about 20 ms.
 
 const CHUNK_SECONDS = 0.02;
 

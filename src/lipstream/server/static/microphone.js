@@ -1,6 +1,6 @@
-// The microphone itself, and why it cannot be used.
+// Access to the microphone, and the reasons why it may not be available.
 
-/** Why the microphone cannot be used, in words. */
+/** The microphone cannot be used; the message says why. */
 export class MicrophoneError extends Error {
   code = "no_microphone";
 }
@@ -14,7 +14,7 @@ export class MicrophoneError extends Error {
  */
 export async function openMicrophone(wishes = true) {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new MicrophoneError("Browsers lend the microphone only to pages on localhost or https. Open the page there, or choose a file.");
+    throw new MicrophoneError("Browsers only allow the microphone on pages at localhost or https. Open the page there, or choose a file.");
   }
   try {
     return await navigator.mediaDevices.getUserMedia({ audio: wishes });

@@ -1,5 +1,5 @@
-// The portrait: chosen, dropped, pasted or the sample, a picture or a clip; shown on the stage as the browser shows it
-// (EXIF included), a clip by its first frame.
+// The portrait: a picture or a clip that was chosen, dropped or pasted, or the sample. The stage shows it as the browser
+// does (with EXIF orientation), a clip by its first frame.
 
 import { firstFrame, isClip } from "./clip.js";
 import { announce, byId, showError } from "./dom.js";
@@ -11,7 +11,7 @@ export class PictureField {
   file = null;
   /** Its number of pixels; 0 if the browser cannot show it. */
   pixels = 0;
-  /** Length of a clip; 0 of a picture, and if the browser cannot tell. */
+  /** Length of a clip in seconds; 0 for a picture, or if the browser does not know. */
   seconds = 0;
   #sample = null;
   #accepted = null;
@@ -21,7 +21,7 @@ export class PictureField {
   #url = "";
   #onChange;
 
-  /** @param {() => void} onChange  called whenever another picture was chosen */
+  /** @param {() => void} onChange  called whenever another picture is chosen */
   constructor(onChange) {
     this.#onChange = onChange;
     this.#input.addEventListener("change", () => {
@@ -35,14 +35,14 @@ export class PictureField {
     });
   }
 
-  /** Offers the sample, and takes it if nothing was chosen meanwhile. */
+  /** Offers the sample, and chooses it if nothing has been chosen in the meantime. */
   offer(sample) {
     this.#sample = sample;
     if (this.file) byId("picture-sample").hidden = false;
     else this.choose(sample);
   }
 
-  /** What is certainly no portrait is refused, and what was chosen before stays. */
+  /** Refuses files that certainly are not portraits, and keeps what was chosen before. */
   async choose(file) {
     this.file = file;
     this.pixels = this.seconds = 0;
@@ -71,7 +71,7 @@ export class PictureField {
     const title = file === this.#sample ? "Sample: astronaut Eileen Collins, photographed by NASA (public domain)" : file.name;
     if (shown) this.pixels = this.#image.naturalWidth * this.#image.naturalHeight;
     const facts = [size(file.size)];
-    if (clip?.seconds >= 0.1) facts.unshift(duration(clip.seconds)); // less is a file whose times say nothing
+    if (clip?.seconds >= 0.1) facts.unshift(duration(clip.seconds)); // shorter means that the file has no usable timestamps
     if (shown) facts.unshift(`${this.#image.naturalWidth} × ${this.#image.naturalHeight}`);
     byId("picture-about").textContent = `${title} · ${facts.join(", ")}`;
     if (file !== this.#sample) announce(`${clip ? "Clip" : "Picture"} chosen: ${file.name}`);
@@ -79,7 +79,7 @@ export class PictureField {
 
   async #refuse(words) {
     const before = this.#accepted;
-    this.#accepted = null; // should it have vanished from the disk, it is not tried again
+    this.#accepted = null; // if it has vanished from the disk, it is not tried again
     if (before) await this.choose(before);
     else {
       this.file = null;
@@ -90,7 +90,7 @@ export class PictureField {
     if (this.file === before) this.fail(...words);
   }
 
-  /** Shows an error next to the picture and goes there; without words it clears the error. */
+  /** Shows an error next to the picture and scrolls there; without a title, clears the error. */
   fail(title = "", message = "") {
     showError(this.#error, this.#input, title, message);
     if (title) this.#input.focus();

@@ -1,10 +1,10 @@
-// Listening to the chosen recording: play and pause, a waveform to seek in, the time.
+// A player for the chosen recording: play and pause, a waveform to seek in, the time.
 
 import { byId } from "./dom.js";
 import { barsPath, peaks } from "./waveform.js";
 import { clock } from "./words.js";
 
-/** Above this a recording is not decoded for its waveform: ten minutes of stereo take about 230 MB decoded. */
+/** Longer recordings are not decoded for a waveform: ten minutes of stereo take about 230 MB when decoded. */
 const WAVEFORM_LIMIT_BYTES = 12e6;
 
 export class Player {
@@ -25,7 +25,7 @@ export class Player {
     this.#audio.addEventListener("play", () => this.#follow());
   }
 
-  /** Loads a recording. @returns {Promise<number>} its length in seconds, 0 if the browser cannot tell */
+  /** Loads a recording. @returns {Promise<number>} its length in seconds, 0 if the browser does not know */
   async load(file) {
     const url = URL.createObjectURL(file);
     this.clear();
@@ -59,7 +59,7 @@ export class Player {
   }
 
   #play() {
-    // A file the browser cannot play has no length either; then the player is hidden.
+    // A file that the browser cannot play has no length either; the player is then hidden.
     this.#audio.play().catch(() => this.#show());
   }
 
@@ -88,7 +88,7 @@ export class Player {
   }
 }
 
-/** Length by the browser's media element, in seconds; 0 when it cannot play the file. */
+/** Length according to the browser's media element, in seconds; 0 if it cannot play the file. */
 function mediaLength(url) {
   return new Promise((resolve) => {
     const probe = new Audio();
@@ -96,14 +96,14 @@ function mediaLength(url) {
     probe.onerror = () => resolve(0);
     probe.ondurationchange = () => {
       if (Number.isFinite(probe.duration)) resolve(probe.duration);
-      // Chromium's own recordings carry no length: it learns it by going to the end.
+      // Chromium's own recordings do not contain their length. Seeking to the end makes it known.
       else probe.currentTime = Number.MAX_SAFE_INTEGER;
     };
     probe.src = url;
   });
 }
 
-/** The waveform and exact length of a recording of moderate size, or null. */
+/** The waveform and exact length of a recording, or null if it is too large or unreadable. */
 async function decode(file) {
   if (file.size > WAVEFORM_LIMIT_BYTES) return null;
   try {

@@ -1,4 +1,4 @@
-// How far the running job is: a line of words, a progress element, the time left, and now and then a word aloud.
+// Progress of the running job: a line of text, a progress bar, the time left, and announcements for screen readers.
 
 import { announce, byId } from "./dom.js";
 import { size } from "./words.js";
@@ -25,7 +25,7 @@ export class ProgressView {
     announce("Started");
   }
 
-  /** Takes the phases of {@link LipsyncClient.render}. */
+  /** Shows a phase of {@link LipsyncClient.render}. */
   show(phase) {
     switch (phase.name) {
       case "connecting":

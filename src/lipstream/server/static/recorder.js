@@ -1,4 +1,4 @@
-// A recording: starts, reports its level while it records, stops, and gives the recording as a file.
+// Records the microphone: reports the level while it records, and returns the recording as a file.
 
 import { MicrophoneError, openMicrophone } from "./microphone.js";
 
@@ -50,7 +50,7 @@ export class Recording {
     }, LEVEL_EVERY_MS);
   }
 
-  /** Stops, gives the microphone back and returns what was recorded. */
+  /** Stops, releases the microphone and returns the recording. */
   async stop() {
     clearInterval(this.#timer);
     if (this.#recorder.state !== "inactive") {

@@ -1,4 +1,4 @@
-// What the page knows about its server: is it ready, what are its limits, has it samples.
+// What the page knows about its server: whether it is ready, and its samples.
 
 import { byId } from "./dom.js";
 
@@ -11,7 +11,7 @@ const READY = { state: "ready", words: "Ready" };
 /**
  * Shows the server's state in the masthead, asking again until it is ready.
  *
- * @param {(message: string) => void} onProblem  hears that the server could not start, and "" when that is over
+ * @param {(message: string) => void} onProblem  called if the server could not start, and with "" when that is over
  */
 export async function watchServer(page, onProblem) {
   for (let told = false; ; ) {
@@ -29,14 +29,14 @@ async function ask(url) {
   try {
     const answer = await fetch(url, { cache: "no-store" });
     if (answer.ok) return READY;
-    const { message } = await answer.json(); // only a start that failed has one
+    const { message } = await answer.json(); // there is one only if the start failed
     return message ? { state: "away", words: "Server has a problem", problem: message } : LOADING;
   } catch {
     return AWAY;
   }
 }
 
-/** One of the bundled samples as a file, or null where the server has none. */
+/** One of the bundled samples as a file, or null if the server has none. */
 export async function fetchSample(page, path, name) {
   try {
     const answer = await fetch(new URL(path, page));

@@ -1,4 +1,4 @@
-// The speech: a file, a recording made here, or the sample; it can be listened to before it is sent.
+// The speech: a file, a recording made here, or the sample. It can be played before it is sent.
 
 import { announce, byId, showError } from "./dom.js";
 import { refusalWords, speechRefusal } from "./kinds.js";
@@ -16,7 +16,7 @@ const QUIET_AFTER_SECONDS = 3;
 export class SpeechField {
   /** The chosen recording, or null. @type {File | null} */
   file = null;
-  /** Its length; 0 if the browser cannot tell. */
+  /** Its length in seconds; 0 if the browser does not know. */
   seconds = 0;
   #sample = null;
   #wanted = null;
@@ -27,7 +27,7 @@ export class SpeechField {
   #about = byId("speech-about");
   #onChange;
 
-  /** @param {() => void} onChange  called whenever other speech was chosen or recording began or ended */
+  /** @param {() => void} onChange  called whenever other speech is chosen, or recording starts or ends */
   constructor(onChange) {
     this.#onChange = onChange;
     this.#input.addEventListener("change", () => {
@@ -47,14 +47,14 @@ export class SpeechField {
     return this.#recording !== null;
   }
 
-  /** Offers the sample, and takes it if nothing was chosen meanwhile. */
+  /** Offers the sample, and chooses it if nothing has been chosen in the meantime. */
   offer(sample) {
     this.#sample = sample;
     if (this.file || this.recording) byId("speech-sample").hidden = false;
     else this.choose(sample);
   }
 
-  /** What is certainly no recording is refused, and what was chosen before stays. */
+  /** Refuses files that certainly are not recordings, and keeps what was chosen before. */
   async choose(file) {
     this.#wanted = file;
     const refusal = file === this.#sample ? null : await speechRefusal(file);
@@ -84,7 +84,7 @@ export class SpeechField {
     this.#player.pause();
   }
 
-  /** Shows an error next to the speech and goes there; without words it clears the error. */
+  /** Shows an error next to the speech and scrolls there; without a title, clears the error. */
   fail(title = "", message = "") {
     showError(byId("speech-error"), this.#input, title, message);
     if (title) this.#input.focus();
@@ -118,7 +118,7 @@ export class SpeechField {
     byId("stop").focus();
   }
 
-  /** Ends the recording, if one runs, and chooses it. */
+  /** Ends the recording, if there is one, and chooses it. */
   async stop() {
     const recording = this.#recording;
     if (!recording) return;

@@ -1,4 +1,4 @@
-// The stage shows the picture or, when there is one, the finished video; the result stays until the next one.
+// The stage shows the picture, or the finished video once there is one. The result stays until the next job.
 
 import { announce, byId } from "./dom.js";
 import { duration, size, stem } from "./words.js";
@@ -16,7 +16,7 @@ export class Stage {
     this.#show("picture");
   }
 
-  /** The last video goes when the next one is begun. */
+  /** Removes the last video when the next one is started. */
   forgetResult() {
     byId("result").hidden = byId("stage-switch").hidden = true;
     this.showPicture();
@@ -26,7 +26,7 @@ export class Stage {
     this.#video.pause();
   }
 
-  /** Puts a finished video on the stage, plays it and offers it for download. */
+  /** Shows a finished video on the stage, plays it and offers it for download. */
   async showResult(file, portraitName, seconds) {
     URL.revokeObjectURL(this.#url);
     this.#url = URL.createObjectURL(file);
@@ -49,7 +49,7 @@ export class Stage {
     announce(`Your video is ready: ${duration(this.#video.duration)}.`);
     this.#video.focus({ preventScroll: true });
     byId("picture").scrollIntoView({ block: "nearest", behavior: "smooth" });
-    // After a long job the click that started it no longer counts as permission to play; then the controls are there.
+    // After a long job, the click that started it no longer counts as permission to play. The controls are still there.
     await this.#video.play().catch(() => {});
   }
 

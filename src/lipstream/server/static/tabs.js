@@ -1,10 +1,10 @@
-// The tabs in the masthead, as the ARIA practices describe them; the address remembers the chosen one.
+// The tabs in the masthead, as described by the ARIA practices. The page's address contains the chosen one.
 
 import { byId } from "./dom.js";
 
 const NAMES = ["clip", "live"];
 
-/** @param {(name: string) => void} onShow  called with the name of the view that is shown from now on */
+/** @param {(name: string) => void} onShow  called with the name of the view that becomes visible */
 export function setUpTabs(onShow) {
   let shown = NAMES[0];
   const show = (name) => {
@@ -24,7 +24,7 @@ export function setUpTabs(onShow) {
   };
   const fromAddress = () => {
     const name = location.hash.slice(1) || NAMES[0];
-    if (NAMES.includes(name)) show(name); // other fragments lead to places in the view
+    if (NAMES.includes(name)) show(name); // other fragments are anchors within the view
   };
 
   for (const [index, name] of NAMES.entries()) {

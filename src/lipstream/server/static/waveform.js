@@ -1,11 +1,11 @@
-// Loudness over time as a row of rounded bars in a 100 × 40 viewBox, stretched to the width there is.
+// Loudness over time as a row of rounded bars in a 100 × 40 viewBox, stretched to the available width.
 
 export const BARS = 72;
 const MIDDLE = 20;
 const FULL = 17;
 const REST = 0.04;
 
-/** The path of one bar per level; levels are peaks in 0…1, missing ones are drawn at rest. */
+/** An SVG path with one bar per level. Levels are peaks in 0…1; missing ones are drawn as silence. */
 export function barsPath(levels) {
   const pitch = 100 / BARS;
   const width = pitch * 0.56;
@@ -18,7 +18,7 @@ export function barsPath(levels) {
   return path;
 }
 
-/** Peak of each of the bars' stretches of a decoded recording, scaled so that the loudest is 1 (silence stays 0). */
+/** The peak of a decoded recording in the stretch of each bar, scaled so that the loudest is 1 (silence stays 0). */
 export function peaks(buffer) {
   const samples = buffer.getChannelData(0);
   const levels = new Array(BARS).fill(0);

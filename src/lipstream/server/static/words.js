@@ -1,6 +1,6 @@
-// Everything the page says about numbers and errors, in one place.
+// The page's texts for numbers and errors, in one place.
 
-/** Which part of the page an error code belongs to, and the few words that stand above the server's own sentence. */
+/** The part of the page that an error code belongs to, and the title above the server's own message. */
 const ERRORS = {
   not_an_image: ["picture", "This is not a picture"],
   image_truncated: ["picture", "The picture is incomplete"],
@@ -21,7 +21,7 @@ const ERRORS = {
   unreadable: ["speech", "The file cannot be read"],
   queue_full: ["speech", "Too much speech is waiting"],
   no_microphone: ["speech", "No microphone"],
-  avatar_unknown: ["picture", "The server has forgotten this face"],
+  avatar_unknown: ["picture", "The server no longer has this face"],
   session_idle: ["make", "Nobody spoke for a while"],
   session_too_long: ["make", "The conversation reached its time limit"],
   receiver_too_slow: ["make", "The connection is too slow"],
@@ -34,7 +34,7 @@ const ERRORS = {
 
 /**
  * @param {string} code
- * @param {string} otherwise  the title of codes that have none of their own
+ * @param {string} otherwise  the title for codes without one of their own
  * @returns {{place: "picture" | "speech" | "make", title: string}}
  */
 export function describeError(code, otherwise = "No video was made") {
@@ -55,7 +55,7 @@ export function duration(seconds) {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** 219244 → "219 KB" (powers of ten, as file managers show) */
+/** 219244 → "219 KB" (powers of ten, as in file managers) */
 export function size(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;
   if (bytes < 1e6) return `${Math.round(bytes / 1e3)} KB`;
