@@ -15,7 +15,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 from lipstream.config import Settings
-from lipstream.server.serve import server_config
+from lipstream.server.serve import Server, page_address, server_config
 
 PATIENCE_SECONDS = 60.0
 """For anything that should happen soon but on a loaded machine may not."""
@@ -81,7 +81,7 @@ class LiveServer:
 def running_server(settings: Settings, *, wait_for_models: bool = True) -> Iterator[LiveServer]:
     """A server of its own, with the options of ``lipstream serve``; it is stopped at the end."""
     quiet = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "log_level": "error"})
-    server = uvicorn.Server(server_config(quiet))
+    server = Server(server_config(quiet), page_address(quiet.host, quiet.port))
     thread = threading.Thread(target=server.run, name="uvicorn", daemon=True)
     thread.start()
     wait_until(lambda: server.started, "the server listens")

@@ -714,12 +714,14 @@ def test_stopping_the_server_closes_its_websockets(media: Media) -> None:
             receive_to_the_end(websocket)
 
 
-def test_stopping_the_server_ends_its_uploads(media: Media) -> None:
-    with running_server(Settings(workers=1)) as live, ThreadPoolExecutor(1) as clients:
-        upload = clients.submit(lambda: post(live, media, audio=media.long_speech))
-        wait_until(lambda: live.metric("lipstream_jobs_running") == 1, "the job runs")
+def test_stopping_the_server_answers_its_uploads(media: Media) -> None:
+    with running_server(Settings(workers=1)) as live, ThreadPoolExecutor(2) as clients:
+        uploads = [clients.submit(lambda: post(live, media, audio=media.long_speech)) for _ in range(2)]
+        wait_until(lambda: live.metric("lipstream_jobs_waiting") == 1, "one job runs and one waits")
         live.stop()
-        assert upload.exception(timeout=30) or upload.result().status_code >= 500
+        answers = [upload.result(timeout=30) for upload in uploads]
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert [answer.json()["code"] for answer in answers] == ["cancelled", "cancelled"]
 
 
 # --- documentation that must agree with the code ---

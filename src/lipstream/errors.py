@@ -95,7 +95,9 @@ class BusyError(LipstreamError):
 
 
 class CancelledError(LipstreamError):
-    """The caller is gone, so the work was stopped. Code: ``cancelled``."""
+    """The work was stopped before its end. Code: ``cancelled``."""
 
     def __init__(self) -> None:
-        super().__init__("cancelled", "The work was stopped because its caller left.")
+        super().__init__(
+            "cancelled", "The work was stopped, because the server is shutting down or the result is no longer wanted."
+        )

@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
 
+    app.state.service = service
     app.add_middleware(ConnectionLimit, service=service)
 
     @app.exception_handler(LipstreamError)

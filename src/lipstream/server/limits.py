@@ -64,6 +64,7 @@ class WorkQueue:
         self._waiting = waiting
         self._lock = threading.Lock()
         self._flags: set[threading.Event] = set()  # one per job that was admitted and has not ended
+        self._closed = False
 
     @property
     def running(self) -> int:
@@ -78,10 +79,13 @@ class WorkQueue:
     async def run(self, job: Callable[[Callable[[], bool]], T]) -> T:
         """Wait for a worker, then for the job's result. Cancelling the caller's task cancels the job.
 
-        Raises :class:`BusyError` (``server_busy``) at once if there is no room, and whatever the job raises.
+        Raises :class:`BusyError` (``server_busy``) at once if there is no room, :class:`CancelledError` if the queue is
+        or will be closed, and whatever the job raises.
         """
         flag = threading.Event()
         with self._lock:
+            if self._closed:
+                raise CancelledError
             if len(self._flags) >= self._workers + self._waiting:
                 raise BusyError(
                     "server_busy",
@@ -112,6 +116,7 @@ class WorkQueue:
     def close(self) -> None:
         """Cancel all jobs and accept no more. Does not wait: each job ends when it next calls ``cancelled``."""
         with self._lock:
+            self._closed = True
             for flag in self._flags:
                 flag.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)  # jobs that wait see their flag first thing, so they need not be removed

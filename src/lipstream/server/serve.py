@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,7 +21,10 @@ from lipstream.server.listening import listen
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 3
-"""How long running HTTP requests may go on after the server is told to stop; WebSockets are closed at once."""
+"""How long HTTP requests may continue after the server is told to stop; WebSockets are closed at once."""
+
+ANSWER_SECONDS = 1.0
+"""How long before that the remaining jobs are cancelled, so that their clients are answered and not just cut off."""
 
 PONG_SECONDS = 600.0
 """How long a WebSocket client may take to answer a ping. Its answer waits behind the message that is being transferred,
@@ -41,7 +45,7 @@ def run(settings: Settings) -> bool:
     """
     sockets = listen(settings.host, settings.port)
     try:
-        server = _Server(server_config(settings), page_address(settings.host, sockets[0].getsockname()[1]))
+        server = Server(server_config(settings), page_address(settings.host, sockets[0].getsockname()[1]))
         # If the application cannot start, uvicorn would exit the process with its own code.
         with suppress(SystemExit):
             server.run(sockets)
@@ -57,18 +61,30 @@ def page_address(host: str, port: int) -> str:
     return f"http://{name}:{port}/"
 
 
-class _Server(uvicorn.Server):
-    """Logs the address of the page once the server has started."""
+class Server(uvicorn.Server):
+    """Logs the address of the page once it has started, and answers unfinished jobs when it stops."""
 
     def __init__(self, config: uvicorn.Config, address: str) -> None:
+        """``config`` is that of :func:`server_config`."""
         super().__init__(config)
         self._address = address
+        self._app: FastAPI = config.app  # type: ignore[assignment]  # uvicorn also takes other applications
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer requests."""
         await super().startup(sockets)
         if self.started:
             logger.info("The page is at %s (Ctrl-C ends it)", self._address)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop answering requests."""
+        cancelling = asyncio.get_running_loop().call_later(
+            SHUTDOWN_SECONDS - ANSWER_SECONDS, self._app.state.service.queue.close
+        )
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cancelling.cancel()
 
 
 class _Protocol(HttpToolsProtocol):
