@@ -17,6 +17,7 @@ from PIL import Image
 from lipstream.client import KEPT_MEDIA, Event, Media, StreamSession, connect
 from lipstream.config import Settings
 from lipstream.errors import LipstreamError
+from lipstream.server.serve import PONG_SECONDS
 from tests.live_server import LiveServer, running_server, wait_until
 from tests.media import noisy_vowels, wav_bytes
 
@@ -52,6 +53,16 @@ def test_the_example_names_a_file_that_it_cannot_write(server: LiveServer, portr
     done = example(server, portrait_file, "-o", "/dev/full", "--interrupt-after", "0.3")
     assert done.returncode == 1
     assert done.stderr == "/dev/full cannot be written: No space left on device.\n"
+
+
+def test_large_messages_may_take_as_long_as_the_server_allows(server: LiveServer, portrait_file: Path) -> None:
+    portrait = portrait_file.read_bytes()
+
+    async def patience() -> float | None:
+        async with connect(server.websocket_url("/ws/stream"), image=portrait) as session:
+            return session._websocket.ping_timeout
+
+    assert asyncio.run(patience()) == PONG_SECONDS
 
 
 def length(path: Path) -> float:

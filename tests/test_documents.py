@@ -11,6 +11,7 @@ from lipstream.config import Settings
 from lipstream.models.assets import ASSETS, IndexPackage
 from lipstream.models.checkpoints import CHECKPOINTS
 from lipstream.server.app import create_app
+from lipstream.server.serve import PONG_SECONDS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "training" / "README.md"])
@@ -56,6 +57,13 @@ def test_every_checkpoint_has_its_licence_documented() -> None:
         assert f"`{checkpoint.file_name}`" in row
         assert ("non-commercial" in row) == (checkpoint.terms is not None), row
         assert row.endswith("| yes |") == (checkpoint.sha256 is not None), row
+
+
+@pytest.mark.parametrize("document", ["README.md", "client.py", "docs/protocol.md"])
+def test_clients_are_shown_to_be_as_patient_as_the_server(document: str) -> None:
+    """Otherwise messages that take half a minute on a slow line are lost."""
+    shown = re.findall(r"ping_timeout=(\d+)", (ROOT / document).read_text())
+    assert [float(seconds) for seconds in shown] == [PONG_SECONDS]
 
 
 def test_every_endpoint_is_documented() -> None:

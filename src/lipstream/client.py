@@ -34,6 +34,8 @@ SEND_AHEAD_MS = 30_000.0
 KEPT_MEDIA = 600
 """How many media messages are kept until the program reads them; older ones are dropped."""
 
+_PONG_SECONDS = 600.0  # as patient as the server, because answers to pings wait behind large messages
+
 _SAMPLES: dict[str, np.dtype[Any]] = {"pcm_s16le": np.dtype(np.int16), "pcm_f32le": np.dtype(np.float32)}
 
 
@@ -250,7 +252,7 @@ async def connect(
 async def _open(url: str) -> ClientConnection:
     try:
         # Compression does not make media smaller. An init segment or a key frame may be large.
-        return await open_websocket(url, max_size=None, compression=None)
+        return await open_websocket(url, max_size=None, compression=None, ping_timeout=_PONG_SECONDS)
     except (InvalidHandshake, InvalidURI) as error:
         raise _no_stream(url, str(error)) from error
 
