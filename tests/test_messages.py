@@ -235,6 +235,12 @@ def test_message_too_large_says_the_limit() -> None:
     assert "3.0 MiB" in error.message
 
 
+def test_small_sizes_are_not_rounded_to_nothing() -> None:
+    too_large = error_of(with_fields({"image": text_of(bytes(20_000))}))
+    assert "The picture has 19.5 KiB; at most 4.0 KiB are accepted." in too_large.message
+    assert "at most 10.0 KiB are" in message_too_large(Settings(max_message_bytes=10 * 2**10)).message
+
+
 @given(data=st.binary(min_size=1, max_size=200), url_safe=st.booleans(), padded=st.booleans(), draw=st.data())
 def test_base64_however_it_is_written(data: bytes, url_safe: bool, padded: bool, draw: st.DataObject) -> None:
     text = (base64.urlsafe_b64encode if url_safe else base64.b64encode)(data).decode()

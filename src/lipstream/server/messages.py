@@ -186,7 +186,7 @@ def check_image_bytes(size: int, settings: Settings) -> None:
     if size > settings.max_image_bytes:
         raise ImageError(
             "image_too_large",
-            f"The picture has {size / MIB:.1f} MiB; at most {settings.max_image_bytes / MIB:.1f} MiB are accepted. "
+            f"The picture has {_bytes(size)}; at most {_bytes(settings.max_image_bytes)} are accepted. "
             "Make it smaller or save it as JPEG.",
         )
 
@@ -196,7 +196,7 @@ def check_video_bytes(size: int, settings: Settings) -> None:
     if size > settings.max_video_bytes:
         raise VideoError(
             "video_too_large",
-            f"The video has {size / MIB:.1f} MiB; at most {settings.max_video_bytes / MIB:.1f} MiB are accepted. "
+            f"The video has {_bytes(size)}; at most {_bytes(settings.max_video_bytes)} are accepted. "
             "Make it shorter or smaller, or compress it more.",
         )
 
@@ -205,7 +205,7 @@ def message_too_large(settings: Settings) -> RequestError:
     """The error for a message or an upload over the limit."""
     return RequestError(
         "message_too_large",
-        f"The message is too large; at most {settings.max_message_bytes / MIB:.1f} MiB are accepted. "
+        f"The message is too large; at most {_bytes(settings.max_message_bytes)} are accepted. "
         "Send the recording compressed (FLAC, MP3, M4A, Opus) or a smaller picture.",
     )
 
@@ -229,6 +229,11 @@ def error_text(error: LipstreamError, request: RequestId | None) -> str:
 def error_fields(error: LipstreamError) -> dict[str, object]:
     """An error as JSON fields, the same over WebSocket and HTTP."""
     return {"status": "error", "message": error.message, "code": error.code}
+
+
+def _bytes(size: int) -> str:
+    """A size for people, such as "1.5 MiB" or "10.0 KiB"."""
+    return f"{size / MIB:.1f} MiB" if size >= MIB else f"{size / 1024:.1f} KiB"
 
 
 def _text(fields: dict[str, object], request: RequestId | None) -> str:
