@@ -79,6 +79,9 @@ def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> No
         ("LIPSTREAM_LOG_LEVEL", "loud"),
         ("LIPSTREAM_MAX_AUDIO_SECONDS", "-1"),
         ("LIPSTREAM_MAX_AUDIO_SECONDS", "nan"),
+        ("LIPSTREAM_CONNECTION_IDLE_SECONDS", "inf"),
+        ("LIPSTREAM_LIVE_IDLE_SECONDS", "inf"),
+        ("LIPSTREAM_LIVE_SESSION_SECONDS", "inf"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

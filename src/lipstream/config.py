@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     connection_idle_seconds: float = Field(
         default=600.0,
         gt=0,
+        allow_inf_nan=False,
         description="A `/ws/lipsync` connection without requests is closed after this time, seconds.",
     )
 
@@ -153,9 +154,14 @@ class Settings(BaseSettings):
         default=120, ge=5, le=3600, description="How much speech a live stream holds before it stops reading, seconds."
     )
     live_idle_seconds: float = Field(
-        default=300.0, gt=0, description="A live stream whose client is silent ends after this time, seconds."
+        default=300.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="A live stream whose client is silent ends after this time, seconds.",
     )
-    live_session_seconds: float = Field(default=3600.0, gt=0, description="Longest live stream, seconds.")
+    live_session_seconds: float = Field(
+        default=3600.0, gt=0, allow_inf_nan=False, description="Longest live stream, seconds."
+    )
     live_max_pixels: int = Field(
         default=1920 * 1088,
         ge=1024,
