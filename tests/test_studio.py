@@ -46,6 +46,18 @@ def test_a_limit_below_the_size_of_our_own_portrait_keeps_nobody_from_working(
     assert strict.render(Job(image=portrait, audio=QUIET))
 
 
+def test_a_gpu_without_a_use_for_it_is_mentioned(
+    store: ModelStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = tmp_path / "wav2lip.pth"
+    Studio.open(Settings(cache_dir=store.cache, wav2lip_path=nowhere))
+    assert not caplog.messages
+    Studio.open(Settings(cache_dir=store.cache, wav2lip_path=nowhere, device="cuda"))
+    assert caplog.messages == [
+        f"device=cuda has no effect: only the engine wav2lip uses it, and its checkpoint {nowhere} does not exist."
+    ]
+
+
 def test_a_face_turned_too_far_is_refused_with_its_angle(
     studio: Studio, finder: FaceFinder, astronaut: NDArray[np.uint8]
 ) -> None:

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     device: Literal["cpu", "cuda"] = Field(
         default="cpu",
         validation_alias="device",
-        description="Where networks run: `cpu`, or `cuda` for an NVIDIA GPU (`CUDA_VISIBLE_DEVICES` picks one).",
+        description="Where `wav2lip` runs: `cpu`, or `cuda` for an NVIDIA GPU (`CUDA_VISIBLE_DEVICES` picks one).",
     )
 
     face_detector: Literal["mesh", "face-alignment"] = Field(

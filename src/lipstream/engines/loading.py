@@ -33,6 +33,12 @@ def load_engines(store: ModelStore, settings: Settings) -> tuple[list[Engine], d
             engines.append(_load_wav2lip(checkpoint, store, settings, problems))
         except LipstreamError as error:
             _note(problems, "wav2lip", error)
+    elif settings.device != "cpu":
+        logger.warning(
+            "device=%s has no effect: only the engine wav2lip uses it, and its checkpoint %s does not exist.",
+            settings.device,
+            settings.wav2lip_path,
+        )
     return engines, problems
 
 
