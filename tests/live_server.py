@@ -18,7 +18,7 @@ from lipstream.config import Settings
 from lipstream.server.serve import Server, page_address, server_config
 
 PATIENCE_SECONDS = 60.0
-"""For anything that should happen soon but on a loaded machine may not."""
+"""How long to wait for things that usually happen at once but may take longer on a loaded machine."""
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -79,7 +79,7 @@ class LiveServer:
 
 @contextmanager
 def running_server(settings: Settings, *, wait_for_models: bool = True) -> Iterator[LiveServer]:
-    """A server of its own, with the options of ``lipstream serve``; it is stopped at the end."""
+    """Start a new server with the options of ``lipstream serve``, and stop it at the end."""
     quiet = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "log_level": "error"})
     server = Server(server_config(quiet), page_address(quiet.host, quiet.port))
     thread = threading.Thread(target=server.run, name="uvicorn", daemon=True)

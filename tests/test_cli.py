@@ -22,12 +22,12 @@ from tests.media import mp3_bytes, noisy_vowels
 ROOT = Path(__file__).parent.parent
 SPEECH = ROOT / "src" / "lipstream" / "assets" / "sample.wav"
 TERMINAL = {"TTY_COMPATIBLE": "1", "FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "200"}
-"""Makes the bar move although nobody looks."""
+"""Environment variables with which the progress bar is animated although there is no terminal."""
 
 
 @pytest.fixture(autouse=True)
 def _heeds_ctrl_c() -> Iterator[None]:
-    """A shell lets what it starts in the background ignore SIGINT, and whoever that starts inherits it."""
+    """Shells make background processes ignore SIGINT, and their child processes inherit this."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""``lipstream.client`` where the other tests do not go, and the example that uses it."""
+"""Parts of ``lipstream.client`` that other tests do not cover, and the example that uses it."""
 
 from __future__ import annotations
 

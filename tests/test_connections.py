@@ -1,4 +1,4 @@
-"""How many connections are open at once: what one too many hears, and that nobody keeps a place for nothing."""
+"""The limit on open connections: the answer to one too many, and that idle clients do not keep their places."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def taken(server: LiveServer) -> float:
 
 @pytest.fixture
 def full_server(server: LiveServer) -> Iterator[LiveServer]:
-    """All places are taken by clients that say nothing; it is empty again afterwards."""
+    """A server whose places are all taken by silent clients. Afterwards they are free again."""
     with ExitStack() as open_ones:
         for path in ("/ws/lipsync", "/ws/stream"):
             open_ones.enter_context(open_websocket(server.websocket_url(path)))
@@ -47,7 +47,7 @@ def full_server(server: LiveServer) -> Iterator[LiveServer]:
 
 
 def last_words(websocket: ClientConnection) -> dict[str, object]:
-    """A connection's only message, after which it must be closed for want of room."""
+    """The only message of a connection, which must then be closed because the server is full."""
     fields: dict[str, object] = json.loads(websocket.recv(timeout=30))
     with pytest.raises(ConnectionClosed) as caught:
         websocket.recv(timeout=30)

@@ -65,7 +65,7 @@ def bgr_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def exact_bgr(frame: av.VideoFrame) -> NDArray[np.float64]:
-    """As ITU-R BT.601 says it, limited range, without the roundings of a fast converter."""
+    """By the formulas of ITU-R BT.601, limited range, without the rounding of a fast converter."""
     planes = yuv_of(frame).astype(np.float64)
     height, width = frame.height, frame.width
     luma = (planes[:height] - 16) / 219
@@ -84,7 +84,7 @@ def psnr(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("preset", ["ultrafast", "superfast", "veryfast", "medium"])
 def test_every_frame_is_its_own(preset: str, threads: int) -> None:
-    """The frame handed to x264 is written again for the next one: none may show its neighbour's pixels."""
+    """The frame passed to x264 is reused for the next one, so no frame may show the pixels of its neighbour."""
     picture = photo()
     patches = [Patch(16, 8, photo(64, 64, seed)) for seed in range(1, 41)]
     frames = shown(picture, patches, Encoding(preset=preset, crf=10, threads=threads))

@@ -1,4 +1,4 @@
-"""A client of ``/ws/lipsync`` that leaves in the moment in which it is told something."""
+"""A client of ``/ws/lipsync`` that leaves at the moment when the server sends it something."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUEST = json.dumps({"image": "QUJD", "audio": "QUJD", "progress": True})
 
 
 class Leaving:
-    """A connection that is gone when something is sent, which Starlette says only once."""
+    """A connection that is found closed on sending. Starlette reports that properly only the first time."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -39,7 +39,7 @@ class Leaving:
 
 
 async def render(_: Job, meter: Meter, then: Callable[[bytes], str]) -> str:
-    """A job that is half done when progress is told, and done before anybody has noticed more."""
+    """A job that is half done when progress is sent, and ends before anybody has noticed that the client left."""
     meter.update(1, 2)
     await asyncio.sleep(3 * PROGRESS_INTERVAL)
     return then(b"")

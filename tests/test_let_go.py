@@ -39,7 +39,7 @@ from tests.media import noisy_vowels, png_bytes, wav_bytes
 
 FACELESS = png_bytes(np.full((64, 64, 3), 90, np.uint8))
 SECONDS = 5.0
-"""In which what is over must be gone."""
+"""How long it may take until finished things are freed."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ class Payload:
 
 
 def kept() -> list[str]:
-    """What is still held of requests."""
+    """Types of the objects of requests that are still in memory."""
     kinds = (Job, LipsyncRequest, SessionStart, StreamSession, VideoCodecContext)
     return [type(thing).__name__ for thing in gc.get_objects() if type(thing) in kinds]
 

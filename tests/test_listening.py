@@ -85,7 +85,7 @@ def test_the_page_has_an_address_that_browsers_understand(host: str, address: st
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux ends connections that do not move")
 def test_who_stops_reading_does_not_keep_an_answer_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """asyncio alone would: closing waits until everything is sent."""
+    """With asyncio alone the connection would stay open, because closing waits until everything has been sent."""
     monkeypatch.setattr(listening, "SILENCE_SECONDS", 4)
     over = asyncio.Event()
 

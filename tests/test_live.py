@@ -335,7 +335,7 @@ def test_a_living_head_keeps_moving_while_it_waits(small_actor: Actor) -> None:
 
 @dataclass
 class Timing:
-    """What a sender in real time and a caller with patience came to, on a clock of their own; times in seconds."""
+    """Timing of a sender in real time and a caller with patience, on a simulated clock; times in seconds."""
 
     stream: LiveStream
     patience: float
@@ -403,7 +403,7 @@ def test_a_sender_within_the_cushion_never_makes_the_mouth_wait(
 
 
 def test_patience_covers_lateness_and_no_more() -> None:
-    """A sender who is later than the cushion and the patience left make the mouth wait, and it goes on by itself."""
+    """If a sender is later than cushion and remaining patience allow, the mouth waits and then continues by itself."""
     stream = LiveStream(
         BrightActor(), AudioFormat(16_000, 1), Fraction(25), lookahead=LOOKAHEAD, patience=Fraction(2, 25)
     )

@@ -155,7 +155,7 @@ def test_key_frames_every_two_seconds() -> None:
 
 
 def test_sound_and_picture_lie_close_together_in_the_file() -> None:
-    """A player that reads from the front has both for every moment: chunks alternate at least once a second."""
+    """A player that reads from the front always has both streams: their chunks alternate at least once a second."""
     data = talking(recording_of(10 * 16_000, 16_000), Fraction(25))
     found = tracks(data)
     order = sorted([(at, kind) for kind, track in found.items() for at in track.chunk_offsets])
@@ -187,7 +187,7 @@ def test_a_video_left_unfinished_leaves_nothing_behind(frames: int) -> None:
 
 
 def test_a_file_of_many_buffers_is_whole() -> None:
-    """Several megabytes are moved to make room for the index; lossless, so that a byte gone astray shows."""
+    """Several megabytes are moved to make room for the index. Lossless, so that a single wrong byte shows."""
     recording = recording_of(16_000, 16_000)
     rng = np.random.default_rng(3)
     noise = [rng.integers(0, 256, (240, 320, 3), np.uint8) for _ in range(25)]

@@ -46,7 +46,7 @@ from tests.turned_head import turned_head
 ROOT = Path(__file__).parent.parent
 RATE = 16_000
 STOP_SECONDS = 5.0
-"""The promise is one second; a loaded machine gets more."""
+"""The documentation promises one second; a loaded machine may take longer."""
 
 SMALL_LIMIT = 8 * 2**20
 """Of the small server, in bytes: the long recording just fits."""
@@ -296,7 +296,7 @@ def test_a_client_that_vanishes_with_messages_waiting(small_server: LiveServer, 
 
 
 def test_a_connection_that_is_of_no_use_is_closed_with_a_reason(media: Media) -> None:
-    """Not while a job runs, however long it takes, and not while questions come."""
+    """It stays open while a job runs, however long that takes, and while requests keep arriving."""
     settings = Settings(workers=1, connection_idle_seconds=0.5)
     with (
         running_server(settings) as live,
@@ -319,7 +319,7 @@ def test_a_connection_that_is_of_no_use_is_closed_with_a_reason(media: Media) ->
 
 
 def start_long_job(websocket: ClientConnection, media: Media) -> None:
-    """Returns when it is at work."""
+    """Start a job of many seconds; returns once it is running."""
     websocket.send(message(media.portrait, media.long_speech, progress=True))
     assert receive(websocket)["status"] == "progress"
 
@@ -374,7 +374,7 @@ def test_message_far_too_large_closes_the_connection_with_the_reason(small_serve
 
 @pytest.mark.slow
 def test_a_message_may_be_long_on_its_way(server: LiveServer) -> None:
-    """No ping can be answered in the middle of one, and uvicorn's own patience with that ends after 40 seconds."""
+    """Pings cannot be answered within a message, and by default uvicorn closes the connection after 40 seconds."""
     upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as line:
         line.sendall(

@@ -1,4 +1,4 @@
-"""Live sessions whose receiver pauses: the real application behind an ASGI connection that can be held up at will.
+"""Live sessions whose receiver pauses: the real application behind an ASGI connection that can be paused at will.
 
 Sockets cannot be held up: the kernels on both sides take megabytes before anybody notices.
 """

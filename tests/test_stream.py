@@ -35,7 +35,7 @@ from tests.media import noisy_vowels, opus_packets
 
 RATE = 16_000
 PATIENCE = 30.0
-"""For anything that should take milliseconds but on a loaded machine may not; seconds."""
+"""How long to wait for things that usually take milliseconds but may take longer on a loaded machine; seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +321,7 @@ def test_the_mouth_opens_as_soon_as_the_engine_knows_how(
 
 
 def test_opus_is_taken_packet_by_packet(server: LiveServer, portrait: bytes) -> None:
-    """What is no packet is told and left out; the tone before and after it is heard."""
+    """A message that is not a packet is reported and skipped; the tone before and after it is heard."""
     tone = (0.3 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)).astype(np.float32)[:, None]
     packets = opus_packets(tone, RATE)
 
@@ -401,7 +401,7 @@ def test_a_sender_that_is_too_fast_is_slowed_down_and_loses_nothing(strict_serve
 
 
 def test_the_server_stops_reading_when_it_holds_enough(strict_server: LiveServer, portrait: bytes) -> None:
-    """Of 23 MB of speech at once, five seconds and what the kernels hold are taken; an endless sender is held up."""
+    """Of 23 MB of speech sent at once, the server only takes five seconds and what the kernels buffer."""
     wait_until(free(strict_server), "the place is free")
 
     async def talk() -> None:
@@ -463,7 +463,7 @@ def test_no_more_sessions_than_allowed(strict_server: LiveServer, portrait: byte
 
 
 def test_who_has_not_begun_takes_no_place(strict_server: LiveServer, portrait: bytes) -> None:
-    """Nor does it keep one from those who came later and begin earlier."""
+    """Nor does it keep a place from clients that connect later and start earlier."""
     wait_until(free(strict_server), "the place is free")
 
     async def talk() -> None:

@@ -27,7 +27,7 @@ from tests.media import noisy_vowels, opus_packets
 RATE = 16_000
 SESSIONS = 6
 FREED_SECONDS = 10.0
-"""The promise is two; a loaded machine gets more."""
+"""Two are expected; a loaded machine may take longer."""
 EXPECTED = {
     "already_started",
     "avatar_unknown",
@@ -82,7 +82,7 @@ def random_message(dice: random.Random) -> str | bytes:
 
 
 async def misbehave(server: LiveServer, portrait: bytes, seed: int) -> set[str]:
-    """One client's life; gives the codes of the errors it was told."""
+    """The life of one client; returns the codes of the errors that it received."""
     dice, codes = random.Random(seed), set[str]()
     start = {
         "type": "session.start",
@@ -119,7 +119,7 @@ async def note_errors(websocket: ClientConnection, codes: set[str]) -> None:
 
 
 async def witness(session: StreamSession, said: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Says something and gives what it hears of it."""
+    """Send speech and return what comes back of it."""
     await session.send(said)
     await session.end()
     heard: list[NDArray[np.int16]] = []
@@ -162,7 +162,7 @@ def test_nobody_notices_those_who_misbehave(server: LiveServer, portrait: bytes)
 
 
 async def say_hello(server: LiveServer, portrait: bytes) -> None:
-    """The server still does what it is for."""
+    """The server still works."""
     async with connect(url(server), image=portrait, container="mjpeg", sample_rate=RATE, width=64) as session:
         said = np.full(10 * 640, 1_000, np.int16)
         assert (await witness(session, said)).tolist() == said.tolist()
@@ -195,7 +195,7 @@ def test_a_flood_of_connections_is_answered_and_leaves_nothing(server: LiveServe
 
 
 def test_whoever_asks_without_listening_is_not_listened_to(server: LiveServer, portrait: bytes) -> None:
-    """Answers that nobody reads do not pile up: after some hundred the server stops reading, and others go on."""
+    """Answers that are not read do not pile up: after some hundred, the server stops reading. Others go on."""
     wait_until(free(server), "all places are free", FREED_SECONDS)
 
     async def flood() -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a client's message is said so that it can be mended, without the words of the library."""
+"""Errors about a client's message say what to change, without the vocabulary of the validation library."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_high_rates_are_thinned_to_a_whole_part(fps: Fraction, kept: Fraction) -
 
 
 def test_the_files_own_times_decide() -> None:
-    """A telephone's rate wavers: a frame that lasts twice as long is there twice, not played faster."""
+    """Phones have a variable frame rate: a frame that lasts twice as long is given twice, not played faster."""
     times = [0, 40, 80, 160, 200, 320, 360, 400]
     shown = brightness(Video(video_bytes(numbered(8), container="matroska", times=times), LIMITS))
     assert shown[:10] == [0, 1, 2, 2, 3, 4, 4, 4, 5, 6]
@@ -183,7 +183,7 @@ def test_exactly_the_limit_is_accepted() -> None:
 
 
 def test_many_frames_at_the_same_moment_are_refused() -> None:
-    """They would take no time to play and all the time to decode."""
+    """Such frames would take no time to play but a long time to decode."""
     crowded = video_bytes(numbered(700), container="matroska", times=[index // 100 for index in range(700)])
     assert refused(crowded, VideoLimits(1_000_000, 5.0)) == "video_too_long"
 

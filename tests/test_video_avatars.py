@@ -317,7 +317,7 @@ def test_it_is_prepared_once(studio: Studio, clip_file: bytes) -> None:
 
 
 def test_leaving_stops_the_preparation(studio: Studio, truth: Moving) -> None:
-    """And whoever waits for the same clip gets it all the same."""
+    """Others that wait for the same clip still get it."""
     data = video_bytes(truth.pictures * 6)
     first_frames, other = threading.Event(), threading.Event()
     asked = 0

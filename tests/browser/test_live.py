@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 ACCESSIBILITY = Path(__file__).with_name("accessibility.js").read_text(encoding="utf-8")
 FREED_SECONDS = 10.0
-"""The promise is two; a loaded machine gets more."""
+"""Two are expected; a loaded machine may take longer."""
 INTERRUPT_SEEN_MS = 400
 """From the press of the button to the first picture at rest on the screen, on a machine that has nothing else to do."""
 
@@ -259,7 +259,7 @@ def test_gap_in_the_media_is_jumped_over(behind: Callable[[Between], Page]) -> N
     ],
 )
 def test_server_errors_are_said_in_words(behind: Callable[[Between], Page], code: str, words: str) -> None:
-    """These are hard to bring about from one page, so they are put into the connection."""
+    """These are hard to provoke from one page, so they are injected into the connection."""
 
     def answer(route: WebSocketRoute, _: WebSocketRoute) -> None:
         route.send(f'{{"type": "error", "code": "{code}", "message": "Try again later.", "fatal": true}}')

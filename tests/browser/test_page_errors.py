@@ -263,7 +263,7 @@ def test_lost_connections_are_said_in_words(context: BrowserContext, server: Liv
 
 
 def test_errors_about_the_request_stand_at_the_button(context: BrowserContext, server: LiveServer) -> None:
-    """The server being busy is hard to bring about from one page, so its answer is put into the connection."""
+    """It is hard to make the server busy from one page, so its answer is injected into the connection."""
 
     def busy(route: WebSocketRoute) -> None:
         answer = {"status": "error", "code": "server_busy", "message": "All workers are taken. Try again in 5 seconds."}
