@@ -3,7 +3,7 @@
 import { isClip } from "./clip.js";
 
 const CONNECT_PAUSES_MS = [0, 500, 1500, 3000];
-/** Close codes after which it is no use to send the same again: unsupported data, policy, message too big. */
+/** Close codes after which it is pointless to send the same again: unsupported data, policy, message too big. */
 const FINAL_CLOSE_CODES = new Set([1003, 1008, 1009]);
 
 /** What went wrong, with the server's stable code, or one of ours: "unreachable", "connection_lost". */
@@ -31,7 +31,7 @@ export class LipsyncClient {
    *
    * @param {{portrait: File, audio: Blob}} job  the portrait is a picture or a clip
    * @param {{signal: AbortSignal, onPhase: (phase: object) => void}} control
-   *   `onPhase` hears {name: "connecting", attempt}, {name: "sending", done, total} in bytes,
+   *   `onPhase` is called with {name: "connecting", attempt}, {name: "sending", done, total} in bytes,
    *   {name: "preparing"} and {name: "drawing", done, total} in frames. Aborting closes the connection, which stops
    *   the server's work.
    * @returns {Promise<Blob>} the MP4

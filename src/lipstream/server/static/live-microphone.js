@@ -12,7 +12,7 @@ export class LiveMicrophone {
   /**
    * Opens the microphone.
    *
-   * @param {(samples: Float32Array, rate: number) => void} onChunk  hears mono samples, about 20 ms at a time
+   * @param {(samples: Float32Array, rate: number) => void} onChunk  called with mono samples, about 20 ms at a time
    * @throws {MicrophoneError}
    */
   static async open(onChunk) {
@@ -65,7 +65,7 @@ export class Ear {
   #onEnd;
 
   /**
-   * @param {(samples: Float32Array, rate: number) => void} onSpeech  hears the samples of utterances, in order
+   * @param {(samples: Float32Array, rate: number) => void} onSpeech  called with the samples of utterances, in order
    * @param {() => void} onEnd  after each utterance
    */
   constructor(onSpeech, onEnd) {
