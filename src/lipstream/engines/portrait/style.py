@@ -1,4 +1,4 @@
-"""From what the motion model heard to how this mouth moves: amplitude, full closures, teeth on the lower lip."""
+"""Adapts the motion to one face: its amplitude, complete closures, and room for teeth and tongue."""
 
 from __future__ import annotations
 
@@ -16,43 +16,45 @@ from lipstream.face.pose import canonical_face
 Floats = NDArray[np.float32]
 
 EXAGGERATION = 1.3
-"""Gain on all motion. The network hedges between what it may have heard, and a picture needs more than a face."""
+"""Gain on all motion. The network hedges when it is unsure, and a picture needs larger motion than a real face."""
 WIDE_GAP_IOD, WIDEST_GAP_IOD = 0.19, 0.28
-"""Openings up to the first are shown as they are, larger ones approach the second: inter-ocular distances."""
+"""Gaps up to the first value are shown as they are; larger ones approach the second. Inter-ocular distances (IOD)."""
 PRESSED_GAP_IOD = -0.006
-"""Lips may be pressed together by this much; what the network says beyond is noise."""
+"""The lips may be pressed together by this much; anything beyond it in the network's output is noise."""
 CALM_YAW, LAST_YAW = 35.0, 50.0
-"""Heads turned further than the first speak with ever smaller motion, at the second with half; degrees."""
+"""If the head is turned further than the first value, the motion shrinks, to half at the second value; degrees."""
 BITE_LOWER_IOD, BITE_UPPER_IOD = 0.022, 0.020
-"""For f and v the lower lip comes down from the closed line by the first, the upper lip goes up by the second, IOD: the
-teeth show and reach over the lower lip."""
+"""For f and v, the lower lip is below the line of closed lips by the first value, and the upper lip above it by the
+second, so that the teeth are visible and reach over the lower lip. IOD."""
 TUCKED_IOD = 0.050
-"""How far the lower lip's outer edge goes up as the lip is rolled in under the teeth, IOD."""
+"""How far the outer edge of the lower lip moves up when the lip is rolled in under the teeth, IOD."""
 BITE_GAP_IOD = BITE_LOWER_IOD + BITE_UPPER_IOD
 TONGUE_GAP_IOD, TONGUE_LOWERS_IOD = 0.130, 0.040
-"""The lower lip comes down for a raised tongue, or it would not be seen, until the lips are the first apart, but by no
-more than the second, IOD. The upper lip stays: raised, it would show more teeth and no tongue."""
+"""The lower lip makes room for a raised tongue, which would be hidden otherwise: it moves down until the gap has the
+first value, but by no more than the second. The upper lip stays: it would uncover teeth instead of the tongue. IOD."""
 TONGUE_LOWERS_JAW = 0.5
-"""How far the jaw goes down with that lip."""
+"""The jaw moves down with it by this fraction."""
 TONGUE_PARTS = (0.03, 0.07)
-"""Only lips that are further apart than the first do so, from the second on fully: others are about to close, IOD."""
+"""The lower lip makes no room if the gap is below the first value, and all of it above the second: lips that are closer
+are about to close. IOD."""
 DENTAL_GAP_IOD, WIDEST_DENTAL_GAP_IOD = 0.050, 0.100
-"""For th, whose tip shows between teeth that are close, lips further apart than the first approach the second, IOD."""
+"""For th, the tip of the tongue shows between teeth that are close, so gaps above the first value approach the second.
+IOD."""
 DENTAL_LIP_IOD, DENTAL_LOWERS_IOD = 0.100, 0.060
-"""For th the lower lip comes down to the first below the line of closed lips, which is below the upper teeth, but by no
-more than the second, IOD."""
+"""For th, the lower lip moves down to the first value below the line of closed lips, which is below the upper teeth,
+but by no more than the second. IOD."""
 ROUNDING = (0.010, 0.060)
-"""Mouths narrower than at rest by the first are rounded a little, by the second fully, IOD. The measured motion
-purses lips less than people expect to see, because the training's speaker hardly does."""
+"""A mouth that is narrower than at rest by more than the first value is pursed as well, and fully from the second on.
+IOD. The measured motion purses the lips less than people expect, because the filmed speaker hardly does."""
 NARROWED_BY_OPENING = 0.09
-"""How much narrower a mouth gets per unit of opening without being rounded."""
+"""How much narrower a mouth becomes per unit of gap without being rounded."""
 ROUNDED_IN = 0.12
-"""Part of their distance from the middle that fully rounded lips lose, besides what the motion says."""
+"""In addition to the motion, fully rounded lips move towards the middle by this fraction of their distance from it."""
 WIDEST_ROUNDED = 1.05
-"""Wide mouths are drawn in more, up to this factor."""
+"""Wide mouths are drawn in further, at most by this factor."""
 ROUNDED_UPPER_IOD, ROUNDED_LOWER_IOD, ROUNDED_FORWARD_IOD = 0.018, 0.004, 0.05
-"""How much thicker both lips get and how far they come forward: what they lose in width they gain here. In the
-measured motion the lower lip swells already."""
+"""By how much the upper and the lower lip become thicker, and how far they come forward: the volume that they lose in
+width. In the measured motion the lower lip already swells."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,13 @@ class MouthPose:
     gap: float
     """Distance between the lips, IOD."""
     bite: float
-    """0…1: how much the upper teeth rest on the lower lip."""
+    """0…1: how far the upper teeth rest on the lower lip."""
     tongue: float
     """0…1: how far the tip of the tongue is raised behind the teeth."""
     dental: float = 0.0
     """0…1: how far it is between the teeth."""
     light: float | None = None
-    """Distance between the lips that the light inside is that of, IOD; None: :attr:`gap`. See :class:`.easing.Glow`."""
+    """The gap whose light is inside the mouth, IOD; None: that of :attr:`gap`. See :class:`.easing.Glow`."""
 
     @classmethod
     def rest(cls, columns: int) -> MouthPose:
@@ -79,7 +81,7 @@ class MouthPose:
 
 
 class Style:
-    """How one face puts the basis's motion on. Immutable."""
+    """How one face performs the motion. Immutable."""
 
     def __init__(self, basis: MotionBasis, face: Face) -> None:
         self.gain = EXAGGERATION * _mouth_size(face) * _calm(face.yaw)
@@ -91,10 +93,10 @@ class Style:
             basis.vectors[:, np.isin(basis.points, lip[4:7]), 1].mean(axis=1)
             for lip in (mesh.INNER_UPPER_LIP, mesh.INNER_LOWER_LIP)
         )
-        # The least change of coefficients that leaves no gap anywhere between the lips: c - P c.
+        # The smallest change of coefficients that leaves no gap anywhere between the lips is c - P c.
         self._closing = (_least(gaps) @ gaps).astype(np.float32)
-        # Teeth meet the lower lip where it is at rest: lips that met further down would hide them, and a low jaw would
-        # swell it. So nothing is left of the motion but its width.
+        # The teeth touch the lower lip at its height at rest. Lips that met further down would hide the teeth, and a
+        # low jaw would swell the lip. So of the motion only the width is kept.
         alone = _least(np.concatenate([gaps, upper[None], self._width[None]]))[:, -1]
         self._biting = (np.eye(len(alone)) - np.outer(alone, self._width)).astype(np.float32)
 
@@ -119,25 +121,25 @@ class Style:
         return MouthPose(weights, gap, lip_bite, free * tongue * (1 - dental), dental)
 
     def _dental_room(self, motion: Floats) -> float:
-        """How far the lower lip comes down for the tip between the teeth, IOD."""
+        """How far the lower lip moves down for the tip between the teeth, IOD."""
         return min(max(DENTAL_LIP_IOD - float(self._lower @ motion), 0.0), DENTAL_LOWERS_IOD)
 
     def _roundness(self, coefficients: Floats) -> float:
-        """0…1: how much lips are pursed beyond what an opening jaw draws in."""
+        """0…1: how far the lips are drawn in, beyond what the opening jaw does."""
         narrowed = -float(self._width @ coefficients) - NARROWED_BY_OPENING * float(self._gap @ coefficients)
-        start, full = ROUNDING  # linear: anything steeper makes lips jerk
+        start, full = ROUNDING  # linear, because anything steeper makes the lips jerk
         return float(np.clip((narrowed - start) / (full - start), 0, 1))
 
 
 def motion_vectors(basis: MotionBasis) -> tuple[NDArray[np.int64], Floats]:
-    """Mesh points and (columns, points, 3) displacement vectors, IOD: those of the basis, the bite of f and v, the
-    lower lip's making room for a raised tongue, and the rounding of oo and w."""
+    """Mesh points and (columns, points, 3) displacement vectors, IOD: those of the basis, and one each for the bite of
+    f and v, for the lower lip that makes room for the tongue, and for the rounding of oo and w."""
     added = np.stack([_bite(basis.points), _lowering(basis.points), _rounding(basis.points)])
     return basis.points, np.concatenate([basis.vectors, added]).astype(np.float32)
 
 
 def _bite(points: NDArray[np.int64]) -> Floats:
-    """Lips for f and v: parted a little in the middle, the lower lip rolled in, so that less of it shows."""
+    """Lips for f and v: slightly parted in the middle, with the lower lip rolled in, so that less of it is visible."""
     vector = np.zeros((len(points), 3), np.float32)
     x = canonical_face()[points, 0]
     middle = np.clip(1 - (x / 0.33) ** 2, 0, 1)
@@ -153,7 +155,7 @@ def _bite(points: NDArray[np.int64]) -> Floats:
 
 
 def _lowering(points: NDArray[np.int64]) -> Floats:
-    """The lower lip comes down in the middle, and some of the jaw with it."""
+    """The middle of the lower lip moves down, and the jaw a part of the way."""
     vector = np.zeros((len(points), 3), np.float32)
     x = canonical_face()[points, 0]
     middle = np.clip(1 - (x / 0.42) ** 2, 0, 1)
@@ -165,7 +167,7 @@ def _lowering(points: NDArray[np.int64]) -> Floats:
 
 
 def _rounding(points: NDArray[np.int64]) -> Floats:
-    """Pursed lips: narrower, thicker and further forward; the gap between them stays."""
+    """Pursed lips: narrower, thicker and further forward, with the same gap."""
     vector = np.zeros((len(points), 3), np.float32)
     x = canonical_face()[points, 0]
     middle = np.clip(1 - (x / 0.42) ** 2, 0, 1)
@@ -179,14 +181,14 @@ def _rounding(points: NDArray[np.int64]) -> Floats:
 
 
 def _width_operator(points: NDArray[np.int64], vectors: Floats) -> Floats:
-    """(K,): coefficients → change of the mouth's width, IOD."""
+    """(K,): maps coefficients to the change of the mouth's width, IOD."""
     left, right = (int(np.flatnonzero(points == corner)[0]) for corner in mesh.OUTER_CORNERS)
     width: Floats = vectors[:, right, 0] - vectors[:, left, 0]
     return width
 
 
 def _gap_operator(points: NDArray[np.int64], vectors: Floats) -> NDArray[np.float64]:
-    """(5, K): coefficients → distance between the lips at five places from a corner to the middle, IOD."""
+    """(5, K): maps coefficients to the gap at five places from a corner of the mouth to the middle, IOD."""
     place = {int(point): row for row, point in enumerate(points)}
     gaps = np.array(
         [
@@ -201,20 +203,20 @@ def _gap_operator(points: NDArray[np.int64], vectors: Floats) -> NDArray[np.floa
 
 
 def _least(measures: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, K) of what is measured on coefficients → (K, n): the least coefficients of which each measure is one and the
-    others are none."""
+    """Measures of coefficients (n, K) → for each measure the smallest coefficients that make it 1 and all others 0,
+    (K, n)."""
     products = measures @ measures.T
     inverse = np.linalg.inv(products + 1e-3 * np.trace(products) / len(products) * np.eye(len(products)))
     return np.asarray(measures.T @ inverse)
 
 
 def _mouth_size(face: Face) -> float:
-    """Width of this mouth over that of the canonical face: small mouths move less. Smiles do not count as large."""
+    """Size of this mouth relative to the canonical one; small mouths move less, and a smile does not count as large."""
     return float(np.clip(_mouth_width(face), 0.75, 1.0))
 
 
 def _mouth_width(face: Face) -> float:
-    """Width of this mouth over that of the canonical face."""
+    """Width of this mouth relative to that of the canonical face."""
     seen, usual = face.pose.to_canonical(face.landmarks), canonical_face()
     left, right = mesh.OUTER_CORNERS
     return float((seen[right, 0] - seen[left, 0]) / (usual[right, 0] - usual[left, 0]))
@@ -225,12 +227,12 @@ def _calm(yaw: float) -> float:
 
 
 def _room(gap: float) -> float:
-    """How far the lower lip comes down for a raised tongue, IOD."""
+    """How far the lower lip moves down for a raised tongue, IOD."""
     return min(max(TONGUE_GAP_IOD - gap, 0.0), TONGUE_LOWERS_IOD) * _between(gap, TONGUE_PARTS)
 
 
 def _limit(gap: float, wide: float, widest: float) -> float:
-    """Factor that brings a gap of more than ``wide`` softly below ``widest``."""
+    """Factor that smoothly brings gaps above ``wide`` below ``widest``."""
     if gap <= wide:
         return 1.0
     room = widest - wide
