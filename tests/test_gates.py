@@ -64,9 +64,9 @@ def test_rounded_lips_are_closer_and_narrower(gates: Gates, arrays: dict[str, ND
 
 
 def test_a_sure_n_parts_lips_that_an_m_might_close(gates: Gates) -> None:
-    assert gap(gates, mouth(gates, lips=0.15, closed=0.4)) < 0.05
-    assert gap(gates, mouth(gates, lips=0.15, closed=0.4, nasal=0.5)) < 0.05, "one thing as likely as the other"
-    assert gap(gates, mouth(gates, lips=0.15, closed=0.4, nasal=0.8)) > 0.09
+    assert gap(gates, mouth(gates, lips=0.3, closed=0.5)) < 0.05
+    assert gap(gates, mouth(gates, lips=0.3, closed=0.5, nasal=0.5)) < 0.05, "one thing as likely as the other"
+    assert gap(gates, mouth(gates, lips=0.3, closed=0.5, nasal=0.8)) > 0.09
 
 
 def test_a_low_jaw_opens_further(gates: Gates) -> None:

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from lipstream.engines.portrait.gates import LOGITS
 from lipstream.engines.portrait.motion import STEP_LEAD, STEP_SECONDS
-from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, SAMPLE_RATE, AcousticModel, PhoneStream
+from lipstream.engines.portrait.phones import BLOCK, HOP, N_STATES, PHONES, SAMPLE_RATE, AcousticModel, PhoneStream
 from lipstream.engines.portrait.visemes import AHEAD_HOPS
 from training.noises import NOISES, Noise, at_level, coloured, in_a_room
-from training.phonetics import BILABIAL, LABIODENTAL, TONGUE_TIP, align_words
+from training.phonetics import BILABIAL, align_words
 from training.prepare import FPS, Array, Clip, opening_map
 
 Features = NDArray[np.float32]
 
-ARTICULATIONS = ("closed", "lip_bite", "tongue", "speech")
-"""What the network learns besides the motion. Only the first and the last are exported. For teeth and tongue, the
-phones themselves work better on other voices, but a network that also has to learn these gives better motion."""
+TOLD = (*LOGITS, *PHONES)
+"""What the network tells besides the motion: whether lips touch, whether somebody speaks, and which phone it is."""
 STEPS_PER_SECOND = int(1 / STEP_SECONDS)
 SEQUENCE_STEPS = 400
 """Eight seconds: two or three sentences."""
@@ -84,8 +84,8 @@ class Sequences:
     """(n, hops, 139) as :class:`PhoneStream` gives it; step s of the targets sees hops 2s … 2s + 3."""
     coefficients: Features
     """(n, steps, K)"""
-    articulation: Features
-    """(n, steps, 4) 0 or 1, in the order of ARTICULATIONS."""
+    told: Features
+    """(n, steps, 44) 0…1, in the order of TOLD."""
 
 
 def hear(acoustic: AcousticModel, audio: NDArray[np.float32], hops: int, warp: float = 1.0) -> Features:
@@ -110,7 +110,7 @@ def build(acoustic: AcousticModel, sentences: list[Sentence], voice: Voice, seed
     return Sequences(
         np.stack(heard),
         np.stack([sentence.coefficients for sentence in filled]),
-        np.stack([sentence.articulation for sentence in filled]),
+        np.stack([sentence.told for sentence in filled]),
     )
 
 
@@ -139,8 +139,8 @@ class Sentence:
     """(steps × 320,)"""
     coefficients: Features
     """(steps, K)"""
-    articulation: Features
-    """(steps, 4)"""
+    told: Features
+    """(steps, 44)"""
     words: tuple[tuple[int, int], ...] = ()
     """First and last step of each word."""
 
@@ -156,14 +156,14 @@ class Sentence:
         alone = Sentence(
             (self.audio * heard).astype(np.float32),
             (self.coefficients * moves).astype(np.float32),
-            np.where(moves > 0.5, self.articulation, rest).astype(np.float32),
+            np.where(moves > 0.5, self.told, rest).astype(np.float32),
         )
         return alone.part(max(0, start - _FRAGMENT_REACH), end + _FRAGMENT_REACH)
 
     def part(self, first: int, last: int) -> Sentence:
         """The steps from ``first`` to before ``last``."""
         samples = slice(first * _STEP_SAMPLES, last * _STEP_SAMPLES)
-        return Sentence(self.audio[samples], self.coefficients[first:last], self.articulation[first:last])
+        return Sentence(self.audio[samples], self.coefficients[first:last], self.told[first:last])
 
 
 def filmed(clip: Clip, phones: list[str], vectors: Array) -> Sentence:
@@ -178,7 +178,7 @@ def filmed(clip: Clip, phones: list[str], vectors: Array) -> Sentence:
     return Sentence(
         clip.audio[: steps * _STEP_SAMPLES],
         coefficients.astype(np.float32),
-        articulation_of(opening, phones).astype(np.float32),
+        told_of(opening, phones).astype(np.float32),
         tuple((int(start * STEPS_PER_SECOND), int(end * STEPS_PER_SECOND)) for start, end in spoken),
     )
 
@@ -191,8 +191,9 @@ def moves_around(steps: int, first: int, last: int) -> Array:
 
 
 def _rest(steps: int) -> Features:
-    """(steps, 4): lips closed, nothing else."""
-    return np.tile(np.eye(len(ARTICULATIONS), dtype=np.float32)[ARTICULATIONS.index("closed")], (steps, 1))
+    """(steps, 44): lips closed, nobody speaks, silence."""
+    still = [float(name in ("closed", "SIL")) for name in TOLD]
+    return np.tile(np.array(still, np.float32), (steps, 1))
 
 
 def _pause(steps: int, coefficients: int, rng: np.random.Generator) -> Sentence:
@@ -228,7 +229,7 @@ def _fill(waiting: list[Sentence], sentences: list[Sentence], rng: np.random.Gen
     return Sentence(
         np.concatenate([part.audio for part in parts]),
         np.concatenate([part.coefficients for part in parts]),
-        np.concatenate([part.articulation for part in parts]),
+        np.concatenate([part.told for part in parts]),
     ).part(0, SEQUENCE_STEPS)
 
 
@@ -264,15 +265,17 @@ def _coefficients(clip: Clip, vectors: Array, steps: int) -> Array:
     return np.asarray(CubicSpline(np.arange(len(filmed)) / FPS, filmed)(_step_times(clip, steps)))
 
 
-def articulation_of(opening: Array, phones: list[str]) -> Array:
-    """(steps, 4) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
-    steps = len(opening)
-    target = np.zeros((steps, len(ARTICULATIONS)))
-    for step in range(steps):
+def told_of(opening: Array, phones: list[str]) -> Array:
+    """(steps, 44) from the aligned phones; closed lips must be closed in the film too, by its (steps,) opening."""
+    target = np.zeros((len(opening), len(TOLD)))
+    for step, gap in enumerate(opening):
         hop = BLOCK * step + AHEAD_HOPS
         here, near = set(phones[max(0, hop - 1) : hop + 2]), set(phones[max(0, hop - 2) : hop + 3])
         wide = set(phones[max(0, hop - BLOCK * _AFTER_SPEECH) : hop + BLOCK * _BEFORE_SPEECH + 1])
-        touches = bool(near & BILABIAL) and opening[step] < _LIPS_TOUCH
-        rests = here == {"SIL"} and opening[step] < _LIPS_REST
-        target[step] = (touches or rests, bool(here & LABIODENTAL), bool(here & TONGUE_TIP), wide != {"SIL"})
+        touches = bool(near & BILABIAL) and gap < _LIPS_TOUCH
+        rests = here == {"SIL"} and gap < _LIPS_REST
+        target[step, : len(LOGITS)] = touches or rests, wide != {"SIL"}
+        heard = phones[hop : hop + BLOCK] or phones[-1:]
+        for phone in heard:
+            target[step, TOLD.index(phone)] += 1 / len(heard)
     return target

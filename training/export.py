@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lipstream.engines.portrait.gates import LOGITS
 from lipstream.engines.portrait.phones import N_HEARD
-from training.dataset import ARTICULATIONS
 from training.network import MotionNetwork
 from training.prepare import POINTS, Array, opening_map, width_map
 
@@ -38,13 +36,11 @@ def export(network: MotionNetwork, basis: Array, spread: Array, canonical: Array
 
 
 def _arrays(network: MotionNetwork, spread: Array) -> dict[str, NDArray[np.generic]]:
-    """Weights transposed to (inputs, outputs), the last layer scaled to inter-ocular distances, and without what the
-    runtime does not ask for."""
+    """Weights transposed to (inputs, outputs), the last layer scaled to inter-ocular distances."""
     state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-    kept = [*range(len(spread)), *(len(spread) + ARTICULATIONS.index(name) for name in LOGITS)]
-    scale = np.concatenate([spread, np.ones(len(LOGITS))])
+    scale = np.concatenate([spread, np.ones(len(state["output.bias"]) - len(spread))])
     arrays: dict[str, NDArray[np.generic]] = {
-        **_check(network, kept, scale),
+        **_check(network, scale),
         "dilations": np.array([block.reach // 2 for block in network.blocks], np.int16),
         "input.weight": _taps(state["input.weight"]),
         "input.bias": state["input.bias"],
@@ -54,8 +50,8 @@ def _arrays(network: MotionNetwork, spread: Array) -> dict[str, NDArray[np.gener
         "gru.input.bias": state["gru.bias_ih_l0"],
         "gru.hidden.weight": state["gru.weight_hh_l0"].T,
         "gru.hidden.bias": state["gru.bias_hh_l0"],
-        "output.weight": state["output.weight"][kept].T * scale,
-        "output.bias": state["output.bias"][kept] * scale,
+        "output.weight": state["output.weight"].T * scale,
+        "output.bias": state["output.bias"] * scale,
     }
     for i in range(len(network.blocks)):
         arrays[f"blocks.{i}.weight"] = _taps(state[f"blocks.{i}.convolution.weight"])
@@ -65,12 +61,12 @@ def _arrays(network: MotionNetwork, spread: Array) -> dict[str, NDArray[np.gener
     return arrays
 
 
-def _check(network: MotionNetwork, kept: list[int], scale: Array) -> dict[str, NDArray[np.generic]]:
+def _check(network: MotionNetwork, scale: Array) -> dict[str, NDArray[np.generic]]:
     """An input and what PyTorch makes of it: a test holds the NumPy network against it."""
     heard = np.random.default_rng(0).uniform(-10.0, 0.0, (_CHECK_HOPS, N_HEARD)).astype(np.float32)
     with torch.no_grad():
         motion, logits = network(torch.tensor(heard)[None])
-    return {"check.heard": heard, "check.outputs": torch.cat([motion, logits], 2)[0, :, kept].numpy() * scale}
+    return {"check.heard": heard, "check.outputs": torch.cat([motion, logits], 2)[0].numpy() * scale}
 
 
 def _taps(weight: NDArray[np.float32]) -> NDArray[np.float32]:

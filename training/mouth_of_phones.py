@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipstream.engines.portrait.phones import BLOCK, HOP, PHONES, SAMPLE_RATE
-from training.dataset import Sentence, articulation_of, moves_around
+from training.dataset import Sentence, moves_around, told_of
 from training.export import closing_of, opening_of
 from training.phonetics import BILABIAL
 from training.prepare import Array
@@ -136,11 +136,9 @@ def imagined(spoken: Spoken, network: PhoneMouth, spread: Array, vectors: Array)
     touches = shown[:, [_INDEX[phone] for phone in sorted(BILABIAL)]].sum(axis=1)
     gaps = np.maximum(0.0, coefficients @ opens) * np.clip(1.2 * touches, 0.0, 1.0)
     coefficients = coefficients + gaps[:, None] * closing_of(vectors, spread)
-    articulation = articulation_of(coefficients @ opens, phones)
+    told = told_of(coefficients @ opens, phones)
     samples = steps * BLOCK * HOP
-    return Sentence(
-        spoken.audio[:samples], coefficients.astype(np.float32), articulation.astype(np.float32), tuple(spans)
-    )
+    return Sentence(spoken.audio[:samples], coefficients.astype(np.float32), told.astype(np.float32), tuple(spans))
 
 
 def _spans(phones: list[str]) -> list[tuple[int, int]]:

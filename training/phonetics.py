@@ -10,9 +10,12 @@ from lipstream.engines.portrait.phones import HOP, PHONES, SAMPLE_RATE, STATES_P
 _HOPS_PER_SECOND = SAMPLE_RATE // HOP
 _SLACK = 3  # hops by which a word may begin earlier or end later than its timing says
 
+NEAR = 0.08
+"""How far from where they are known to be :func:`align_near` looks for phones, seconds."""
+
+_UNLIKELY, _IMPOSSIBLE = -8.0, -1e4  # log posteriors
+
 BILABIAL = frozenset({"B", "P", "M"})
-LABIODENTAL = frozenset({"F", "V"})
-TONGUE_TIP = frozenset({"L", "TH", "DH", "N", "T", "D"})
 
 PRONUNCIATIONS: dict[str, str] = {
     **{"a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH"},
@@ -49,6 +52,11 @@ def grid_sentence(name: str) -> list[str]:
     return [said[letter] for letter, said in zip(code, _SENTENCE, strict=True)]
 
 
+def a_grid_sentence(rng: np.random.Generator) -> list[str]:
+    """The words of a random command as GRID has them."""
+    return [str(rng.choice(list(said.values()))) for said in _SENTENCE]
+
+
 def align_sentence(log_posteriors: NDArray[np.float32], words: list[str]) -> list[str]:
     """The phone of each hop of (n, 126) log posteriors in which these words are said, silence around them.
 
@@ -81,6 +89,27 @@ def align_words(log_posteriors: NDArray[np.float32], words: tuple[tuple[float, f
         for hop, position in enumerate(path, first):
             phones[hop] = PHONES[states[position] // STATES_PER_PHONE]
     return phones
+
+
+def align_near(
+    log_posteriors: NDArray[np.float32], timed: tuple[tuple[str, float, float], ...]
+) -> tuple[tuple[str, float, float], ...]:
+    """(phone, start, end) in seconds, roughly known → the same where (n, 126) log posteriors say that they are, within
+    :data:`NEAR` of what was known."""
+    hops = len(log_posteriors)
+    scores = np.full((hops, STATES_PER_PHONE * len(timed)), _IMPOSSIBLE, np.float32)
+    for place, (phone, start, end) in enumerate(timed):
+        near = slice(max(0, int((start - NEAR) * _HOPS_PER_SECOND)), int((end + NEAR) * _HOPS_PER_SECOND) + 1)
+        first = PHONES.index(phone) * STATES_PER_PHONE
+        states = slice(STATES_PER_PHONE * place, STATES_PER_PHONE * (place + 1))
+        scores[near, states] = np.maximum(log_posteriors[near, first : first + STATES_PER_PHONE], _UNLIKELY)
+    places = np.array(_left_to_right(scores)) // STATES_PER_PHONE
+    starts = np.flatnonzero(np.diff(places, prepend=-1))
+    ends = np.append(starts[1:], hops)
+    return tuple(
+        (timed[places[start]][0], start / _HOPS_PER_SECOND, end / _HOPS_PER_SECOND)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    )
 
 
 def _left_to_right(scores: NDArray[np.float32]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lipstream.engines.portrait.gates import LOGITS
 from lipstream.engines.portrait.motion import MotionModel
 from lipstream.engines.portrait.phones import N_STATES, AcousticModel
 from lipstream.models.store import ModelStore
-from training.dataset import ARTICULATIONS, Sequences, Voice, align_clip, build, filmed, nobody
+from training.dataset import TOLD, Sequences, Voice, align_clip, build, filmed, nobody
 from training.espeak import Speaker
 from training.evaluate import acoustic_model, evaluate
 from training.export import export
 from training.festival import read_aloud
-from training.mouth_of_phones import fit_phone_mouth, imagined, steps_of
+from training.kokoro import converse
+from training.mouth_of_phones import PhoneMouth, fit_phone_mouth, imagined, steps_of
 from training.network import MotionNetwork
 from training.noises import NOISES, coloured, pink
 from training.prepare import N_LIP, POINTS, Array, Clip, load_clips, motion_basis, opening_map, width_map
@@ -50,6 +52,16 @@ LINE_VOICES = (
 """All synthetic speech is used once with each of these changes."""
 LINE_WEIGHT = 0.15
 """Weight of their motion, which is only estimated. Their phones are known, so lip contact has full weight."""
+MINUTES_READ = 45.0
+"""How long Kokoro's voices speak."""
+READ_VOICES = (
+    Voice(),
+    Voice((0.92, 1.1), (-18.0, 6.0), snr_db=(10.0, 40.0), noises=(coloured, pink), rooms=0.2, tilt=(-0.6, 0.6)),
+    Voice((0.93, 1.08), (-18.0, 6.0), snr_db=(3.0, 22.0), noises=NOISES, rooms=0.35, tilt=(-0.7, 0.6)),
+)
+"""All of it is heard in each of these ways, by the teachers in the first."""
+READ_WEIGHT = 0.5
+"""What the motion counts that the teachers heard in it."""
 NOBODY, NOBODY_SPEAKS = 100, Voice(rooms=0.2)
 """Sequences in which nobody speaks."""
 
@@ -62,7 +74,7 @@ class Recipe:
     """Of a teacher that hears phones alone, and of one that hears cepstra too."""
     epochs: int = 9
     """A teacher's passes over all sequences."""
-    pupil_channels: int = 128
+    pupil_channels: int = 160
     """Of the network that is shipped."""
     pupil_epochs: int = 15
     """Its passes over all sequences."""
@@ -74,8 +86,10 @@ class Recipe:
     """Weight decay."""
     noise: float = 0.3
     """Standard deviation of the noise on the log posteriors."""
-    articulation: float = 0.3
-    """Weight of the articulation's cross entropy."""
+    events: float = 0.3
+    """Weight of the cross entropy of touching lips and speech."""
+    phones: float = 0.3
+    """Weight of the cross entropy of the phones."""
     seed: int = 0
     """Seed of everything random."""
 
@@ -91,15 +105,17 @@ class MotionLoss:
         weight /= weight.mean()
         self._points = torch.tensor((flat * weight.reshape(-1)).astype(np.float32))
         self._mouth = torch.tensor(np.stack([flat @ opening_map(), flat @ width_map()], 1).astype(np.float32))
-        self._articulation = recipe.articulation
+        self._events, self._phones = recipe.events, recipe.phones
 
-    def __call__(self, motion: Tensor, logits: Tensor, true_motion: Tensor, true_articulation: Tensor) -> Tensor:
-        """Coefficients (batch, steps, K) and logits (batch, steps, A) against their targets → scalar."""
+    def __call__(self, motion: Tensor, logits: Tensor, true_motion: Tensor, true_told: Tensor) -> Tensor:
+        """Coefficients (batch, steps, K) and logits (batch, steps, 44) against their targets → scalar."""
         error = motion - true_motion
         # Over two steps, one film frame: faster changes are the interpolation's.
         speed = error[:, 2:] - error[:, :-2]
-        fit = functional.binary_cross_entropy_with_logits(logits, true_articulation)
-        return self._distance(error) + self._distance(speed) + self._articulation * fit
+        events, phones = logits[..., : len(LOGITS)], logits[..., len(LOGITS) :]
+        happens = functional.binary_cross_entropy_with_logits(events, true_told[..., : len(LOGITS)])
+        said = -(true_told[..., len(LOGITS) :] * functional.log_softmax(phones, -1)).sum(-1).mean()
+        return self._distance(error) + self._distance(speed) + self._events * happens + self._phones * said
 
     def _distance(self, error: Tensor) -> Tensor:
         return 40.0 * (error @ self._points).abs().mean() + 10.0 * (error @ self._mouth).abs().mean()
@@ -113,8 +129,8 @@ class Data:
     """(n, hops, 139) float16"""
     coefficients: Tensor
     """(n, steps, K)"""
-    articulation: Tensor
-    """(n, steps, A)"""
+    told: Tensor
+    """(n, steps, 44) as :data:`training.dataset.TOLD`."""
     weight: Tensor
     """(n,) weight of the motion."""
 
@@ -124,15 +140,19 @@ class Data:
         return cls(
             torch.tensor(np.concatenate([p.heard.astype(np.float16) for p in parts])),
             torch.tensor(np.concatenate([p.coefficients for p in parts])),
-            torch.tensor(np.concatenate([p.articulation for p in parts])),
+            torch.tensor(np.concatenate([p.told for p in parts])),
             torch.cat([torch.full((len(p.heard),), weight) for p, weight in zip(parts, weights, strict=True)]),
         )
+
+    def and_also(self, other: Data) -> Data:
+        """Both."""
+        return Data(*(torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(Data)))
 
 
 def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int, *, cepstra: bool) -> MotionNetwork:
     """Train one network. ``spread`` (K,) scales its coefficients."""
     torch.manual_seed(seed)
-    network = MotionNetwork(COEFFICIENTS, len(ARTICULATIONS), recipe.channels[cepstra], cepstra=cepstra)
+    network = MotionNetwork(COEFFICIENTS, len(TOLD), recipe.channels[cepstra], cepstra=cepstra)
     with torch.no_grad():
         network.output.weight.mul_(0.3)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
@@ -148,7 +168,7 @@ def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int,
             heard[..., :N_STATES] += torch.randn_like(heard[..., :N_STATES]) * recipe.noise
             motion, logits = network(heard)
             weight = data.weight[chosen, None, None]
-            cost = loss(motion * spread * weight, logits, data.coefficients[chosen] * weight, data.articulation[chosen])
+            cost = loss(motion * spread * weight, logits, data.coefficients[chosen] * weight, data.told[chosen])
             optimiser.zero_grad()
             cost.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -163,19 +183,40 @@ def fit(data: Data, spread: Tensor, loss: MotionLoss, recipe: Recipe, seed: int,
 
 def taught(data: Data, teachers: list[MotionNetwork], spread: Tensor) -> Data:
     """The same sequences with targets half filmed, half the teachers' mean (Hinton et al. 2015)."""
-    coefficients, articulation = [], []
+    motion, events = _asked(teachers, data.heard, spread)
+    return Data(data.heard, (motion + data.coefficients) / 2, _half_taught(data.told, events), data.weight)
+
+
+def overheard(read: list[Sequences], teachers: list[MotionNetwork], spread: Tensor) -> Data:
+    """Speech that nobody filmed, in several voices, of which the first is clear: the mouth moves in all of them as the
+    teachers say when they hear that one, so that the pupil learns to hear it in the others too."""
+    data = Data.join(read, [READ_WEIGHT] * len(read))
+    motion, events = _asked(teachers, torch.tensor(read[0].heard.astype(np.float16)), spread)
+    told = _half_taught(data.told, events.repeat(len(read), 1, 1))
+    return Data(data.heard, motion.repeat(len(read), 1, 1), told, data.weight)
+
+
+def _asked(teachers: list[MotionNetwork], heard: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of the teachers' coefficients (n, steps, K) and of their probabilities of LOGITS (n, steps, 2)."""
+    motion, events = [], []
     with torch.no_grad():
-        for chosen in torch.arange(len(data.heard)).split(64):
-            answers = [teacher(data.heard[chosen].float()) for teacher in teachers]
-            motion = torch.stack([a[0] for a in answers]).mean(0) * spread
-            spoken = torch.sigmoid(torch.stack([a[1] for a in answers])).mean(0)
-            coefficients.append((motion + data.coefficients[chosen]) / 2)
-            articulation.append((spoken + data.articulation[chosen]) / 2)
-    return Data(data.heard, torch.cat(coefficients), torch.cat(articulation), data.weight)
+        for chosen in heard.split(64):
+            answers = [teacher(chosen.float()) for teacher in teachers]
+            motion.append(torch.stack([a[0] for a in answers]).mean(0) * spread)
+            events.append(torch.sigmoid(torch.stack([a[1] for a in answers])[..., : len(LOGITS)]).mean(0))
+    return torch.cat(motion), torch.cat(events)
 
 
-def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread: Array, seed: int) -> Data:
-    """All training data: the film with all changes, synthetic speech, and sounds that are not speech."""
+def _half_taught(told: Tensor, events: Tensor) -> Tensor:
+    """The phones are known, so only LOGITS are halfway between what was and what the teachers say."""
+    return torch.cat([(told[..., : len(LOGITS)] + events) / 2, told[..., len(LOGITS) :]], -1)
+
+
+def sequences(
+    acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread: Array, seed: int
+) -> tuple[Data, PhoneMouth]:
+    """All that the teachers learn from: the film with all changes, synthetic speech, and sounds that are not speech.
+    And what the film's mouth does for which phones."""
     phones = [align_clip(acoustic, clip) for clip in clips]
     sentences = [filmed(clip, spoken, vectors) for clip, spoken in zip(clips, phones, strict=True)]
     parts = [build(acoustic, sentences, voice, seed + i) for i, voice in enumerate(VOICES)]
@@ -191,14 +232,19 @@ def sequences(acoustic: AcousticModel, clips: list[Clip], vectors: Array, spread
     lines = [speaker.line(rng) for _ in range(LINES)] + read_aloud(LINES, rng)
     read = [imagined(line, mouth, spread, vectors) for line in lines]
     parts += [build(acoustic, read, voice, seed + 60 + i) for i, voice in enumerate(LINE_VOICES)]
-    return Data.join(parts, weights + [LINE_WEIGHT] * len(LINE_VOICES))
+    return Data.join(parts, weights + [LINE_WEIGHT] * len(LINE_VOICES)), mouth
 
 
-def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: Recipe, out: Path) -> None:
-    """From clips to a weights file."""
+def train(
+    acoustic: AcousticModel, clips: list[Clip], canonical: Array, kokoro: Path, recipe: Recipe, out: Path
+) -> None:
+    """From clips and a synthesiser to a weights file."""
     vectors, deviation = motion_basis(clips, COEFFICIENTS)
     scale = 3.0 * deviation
-    data = sequences(acoustic, clips, vectors, scale, recipe.seed)
+    data, mouth = sequences(acoustic, clips, vectors, scale, recipe.seed)
+    lines = converse(acoustic, kokoro, MINUTES_READ, np.random.default_rng(recipe.seed))
+    sentences = [imagined(line, mouth, scale, vectors) for line in lines]
+    read = [build(acoustic, sentences, voice, recipe.seed + 70) for voice in READ_VOICES]
     spread = torch.tensor(scale.astype(np.float32))
     loss = MotionLoss(vectors, recipe)
     # Posteriors carry over to other voices, cepstra tell more of this one: from both kinds the pupil learns both.
@@ -207,6 +253,7 @@ def train(acoustic: AcousticModel, clips: list[Clip], canonical: Array, recipe: 
     lessons = taught(data, [of_phones, of_both], spread)
     of_phones = fit(lessons, spread, loss, recipe, recipe.seed + 5, cepstra=False)
     lessons = taught(data, [of_phones, of_both, another], spread)
+    lessons = lessons.and_also(overheard(read, [of_phones, of_both, another], spread))
     longer = replace(recipe, epochs=recipe.pupil_epochs, channels=(recipe.pupil_channels,) * 2)
     pupil = fit(lessons, spread, loss, longer, recipe.seed + 7, cepstra=True)
     export(pupil, vectors, scale, rest_face(canonical, clips), out)
@@ -224,6 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="GRID s1, prepared")
     parser.add_argument("--others", type=Path, help="other GRID speakers, prepared: only measured on")
+    parser.add_argument("--kokoro", type=Path, required=True, help="folder of the synthesiser Kokoro")
     parser.add_argument("--out", type=Path, required=True, help="weights file to write")
     parser.add_argument("--development", action="store_true", help="hold the development clips out and measure on them")
     choices = {name: value for name, value in asdict(Recipe()).items() if name != "channels"}
@@ -236,7 +284,7 @@ def main() -> None:
     canonical = np.load(options.data / "canonical.npy").astype(np.float64)
     parts = split(load_clips(options.data, canonical, own_shape=False))
     learned = parts.train if options.development else parts.train + parts.development
-    train(acoustic, learned, canonical, recipe, options.out)
+    train(acoustic, learned, canonical, options.kokoro, recipe, options.out)
     model = MotionModel.load(acoustic, options.out)
     measured = {"development": parts.development} if options.development else {"s1 held out": parts.test}
     if options.others is not None:

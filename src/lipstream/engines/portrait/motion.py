@@ -27,6 +27,7 @@ from lipstream.engines.portrait.phones import (
     DELTA_REACH,
     HALF_WINDOW,
     HOP,
+    PHONES,
     SAMPLE_RATE,
     AcousticModel,
     PhoneStream,
@@ -40,21 +41,21 @@ Array = NDArray[np.float32]
 STEP_SECONDS = Fraction(BLOCK * HOP, SAMPLE_RATE)
 """The network gives one mouth per step: 20 ms."""
 STEP_LEAD = 4
-"""A step sees this many blocks of posteriors after its own: 80 ms and the block itself."""
+"""A step sees its own block of posteriors and so many blocks after it, 80 ms."""
 LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + STEP_SECONDS
-"""Seconds of audio that must follow a frame's own time before the frame is certain, analysis windows, deltas and the
-interpolation between steps included."""
+"""Seconds of audio after the time of a frame that must be known before the frame is certain, including the analysis
+windows, the deltas and the interpolation between steps."""
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "motion.npz"
 
 _EASE_IN = 6
-"""Steps over which an utterance leaves the resting mouth, 120 ms: the picture before it shows the mouth at rest."""
+"""Steps over which an utterance leaves the mouth at rest, which the picture before it shows; 120 ms."""
 _MOST_STEPS = 8
-"""Computed together where frames may be held back: more would not be cheaper. 160 ms."""
+"""Steps that are computed together if frames may be held back, 160 ms; more would not be cheaper."""
 _SILENT_SAMPLES = SAMPLE_RATE // 8
-"""From here on silence sounds as it will: the deltas have heard nothing else."""
+"""After so much silence, the deltas have heard nothing else."""
 _SETTLE_STEPS = 19
-"""Steps of silence that precede every utterance, and one that hears how it begins."""
+"""Steps of silence before every utterance, including one that hears its beginning."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class MotionModel:
 
     def __init__(self, acoustic: AcousticModel, network: Network, basis: MotionBasis, gates: Gates) -> None:
         """``gates`` must be those of the basis."""
-        if network.outputs != len(basis.vectors) + len(LOGITS):
+        if network.outputs != len(basis.vectors) + len(LOGITS) + len(PHONES):
             raise ValueError("the network does not fit the basis")
         self.basis = basis
         self._acoustic = acoustic
@@ -127,22 +128,22 @@ class MotionModel:
             )
             closing, spreading = (arrays[name].astype(np.float32) for name in ("closing", "spreading"))
             gates = Gates(opening_of(basis.points, basis.vectors), closing, spreading)
-            return cls(acoustic, Network(arrays, len(basis.vectors)), basis, gates)
+            return cls(acoustic, Network(arrays, len(basis.vectors), len(PHONES)), basis, gates)
         except (KeyError, ValueError, IndexError) as error:
             raise _damaged(path) from error
 
     def listen(self, fps: Fraction, batch: int = 1, voice: Voice | None = None) -> MotionStream:
         """Begin an utterance at ``fps`` frames per second, more than 0.
 
-        Up to ``batch`` frames may be held back to be computed together: with 1 none is, with more it costs less.
-        ``voice`` is what is known of who speaks: :attr:`MotionStream.voice` of the utterance before, or
+        Up to ``batch`` frames may be held back in order to be computed together, which is faster; with 1, none is.
+        ``voice`` is what is known about the speaker: :attr:`MotionStream.voice` of the previous utterance, or
         :func:`lipstream.engines.portrait.phones.acquaint`.
         """
         rest = self._rest if voice is None else self._settled(voice)
         return MotionStream(self._acoustic, self._network, self._gates, rest, fps, batch, voice)
 
     def _settled(self, voice: Voice | None) -> State:
-        """What the network remembers after a silence, which sounds otherwise beside one voice than beside another."""
+        """What the network remembers after silence. It depends on the voice, because the running mean does."""
         silence = PhoneStream(self._acoustic, voice=voice).push(np.zeros(_SILENT_SAMPLES, np.float32))[-BLOCK:]
         state = self._network.state()
         self._network.steps(np.tile(silence, (_SETTLE_STEPS, 1)), state)
@@ -167,7 +168,7 @@ class MotionStream:
             raise ValueError(f"fps must be positive, not {fps}")
         self._steps_per_frame = 1 / (STEP_SECONDS * fps)
         self._block = BLOCK * _steps_together(self._steps_per_frame, batch)
-        # The block of silence makes a frame's step the second of its pair.
+        # A block of silence at the beginning makes the step of each frame the second of its pair.
         self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK, voice=voice)
         self._network = network
         self._gates = gates
@@ -179,18 +180,18 @@ class MotionStream:
 
     @property
     def voice(self) -> Voice:
-        """What was learned of who speaks."""
+        """What is known about the speaker so far."""
         return self._phones.voice
 
     def push(self, speech: NDArray[np.float32]) -> Motion:
-        """Hear (n,) float32 samples in [-1, 1] at 16 kHz, n ≥ 0; give the frames that are certain by now."""
+        """Hear (n,) float32 samples in [-1, 1] at 16 kHz, n ≥ 0; return the frames that have become certain."""
         self._listen(speech)
         return self._motion(self._ready_frames(None))
 
     def finish(self, frames: int) -> Motion:
-        """The audio is over and silence follows: give the rest, so that ``frames`` came out in all.
+        """The audio is over, silence follows: return the remaining frames, so that there are ``frames`` in total.
 
-        Frames that are out already are not taken back. The stream cannot be used after it.
+        Frames that were returned before are not taken back. The stream cannot be used afterwards.
         """
         silence = np.zeros(BLOCK * HOP, np.float32)
         rows = self._ready_frames(frames)
@@ -205,13 +206,14 @@ class MotionStream:
         self._ear.hear(heard)
         for first in range(0, len(heard), self._block):
             for out in self._network.steps(heard[first : first + self._block], self._state):
-                told = self._ear.step()
+                mouth, phones = np.split(out, [-len(PHONES)])
+                told = self._ear.step(phones)
                 if self._next_step >= 0:
-                    self._steps.append(self._gates(out, told, ramp(self._next_step, 0, _EASE_IN)))
+                    self._steps.append(self._gates(mouth, told, ramp(self._next_step, 0, _EASE_IN)))
                 self._next_step += 1
 
     def _ready_frames(self, limit: int | None) -> list[Array]:
-        """Rows (K + 4,) of the next frames that the steps so far decide, at most up to frame ``limit``."""
+        """Rows (K + 4,) of the next frames that the steps so far determine, up to frame ``limit``."""
         rows: list[Array] = []
         first = self._next_step - len(self._steps)
         while limit is None or self._frame < limit:
@@ -235,9 +237,10 @@ class MotionStream:
 
 
 def _steps_together(steps_per_frame: Fraction, batch: int) -> int:
-    """How many steps to compute together. What a step costs is fetching the weights, so several cost little more.
+    """How many steps to compute together. The cost of a step is reading the weights, so several cost little more than
+    one.
 
-    In pairs they make no frame later where only every other step has one.
+    If only every other step has a frame, pairs of steps delay no frame.
     """
     if batch > 1:
         return max(1, min(_MOST_STEPS, int(batch * steps_per_frame)))

@@ -53,13 +53,15 @@ class Network:
     the weights.
     """
 
-    def __init__(self, arrays: dict[str, NDArray[np.generic]], coefficients: int) -> None:
-        """Arrays named as ``training.export`` names them; after so many coefficients the network gives logits.
+    def __init__(self, arrays: dict[str, NDArray[np.generic]], coefficients: int, classes: int) -> None:
+        """Arrays named as ``training.export`` names them. The network gives so many coefficients first, then logits of
+        single events, and last those of so many classes that exclude each other.
 
         Raises KeyError or ValueError if they do not fit together.
         """
         self._arrays = arrays
-        self._coefficients = coefficients
+        self._events = slice(coefficients, -classes)
+        self._classes = slice(-classes, None)
         self._channels = c = arrays["input.bias"].size
         self.outputs = arrays["output.bias"].size
         self._dilations = [int(d) for d in arrays["dilations"]]
@@ -82,7 +84,8 @@ class Network:
         """The next (2 m, 139) of a :class:`PhoneStream`, m > 0 → (m, outputs): coefficients and probabilities, step by
         step. ``state`` moves on."""
         answers = self.answers(heard, state)
-        answers[:, self._coefficients :] = sigmoid(answers[:, self._coefficients :])
+        answers[:, self._events] = sigmoid(answers[:, self._events])
+        answers[:, self._classes] = softmax(answers[:, self._classes])
         return answers
 
     def answers(self, heard: Array, state: State) -> Array:
@@ -165,3 +168,9 @@ def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow."""
     y: Array = _HALF + _HALF * np.tanh(_HALF * x)
     return y
+
+
+def softmax(x: Array) -> Array:
+    """(…, n) logits of n classes → probabilities that add up to 1."""
+    y = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(y / y.sum(axis=-1, keepdims=True))
