@@ -21,14 +21,14 @@ SPEAKING = (0.25, 0.50)
 """Below the first probability that somebody speaks, the mouth rests; above the second, it moves as the network says."""
 TOUCHING = (0.06, 0.30)
 """Above the first probability of touching lips, the gap shrinks; above the second, there is none."""
-NASAL_COUNTS = 2.0
-"""The weight of the log odds of n and ng against touching lips, if they are likelier than not."""
 BITING = (0.35, 0.50)
 """The same for the lower lip at the upper teeth: below the first it is not there, above the second it touches them."""
 DENTAL = (0.22, 0.33)
 """The same for the tip of the tongue between the teeth, whose phones are heard less surely."""
 RAISING = (0.30, 0.45)
 """The same for a raised tip."""
+NASAL_COUNTS = 2.0
+"""The weight of the log odds of n and ng against touching lips, if they are likelier than not."""
 SILENT = (16, 36)
 """After the first number of consecutive silent hops, the mouth begins to come to rest, and after the second it rests,
 whatever the network says. The closures of p, t and k are shorter than 160 ms."""
