@@ -206,10 +206,9 @@ class MotionStream:
         self._ear.hear(heard)
         for first in range(0, len(heard), self._block):
             for out in self._network.steps(heard[first : first + self._block], self._state):
-                mouth, phones = np.split(out, [-len(PHONES)])
-                told = self._ear.step(phones)
+                told = self._ear.step(out[-len(PHONES) :])
                 if self._next_step >= 0:
-                    self._steps.append(self._gates(mouth, told, ramp(self._next_step, 0, _EASE_IN)))
+                    self._steps.append(self._gates(out[: -len(PHONES)], told, ramp(self._next_step, 0, _EASE_IN)))
                 self._next_step += 1
 
     def _ready_frames(self, limit: int | None) -> list[Array]:

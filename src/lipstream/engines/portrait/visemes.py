@@ -50,9 +50,13 @@ are within the lookahead."""
 _AROUND = 1  # hops on either side of a step that count for rounding and a low jaw, too: they come and go slowly
 _BEFORE = (HEARD_HOPS + HELD + EASED - 2 - BLOCK) // 2  # hops before a step that count for it; as many count after it
 _STATES = [
-    [STATES_PER_PHONE * PHONES.index(phone) + state for phone in phones for state in range(STATES_PER_PHONE)]
+    STATES_PER_PHONE * PHONES.index(phone) + state
     for phones in VISEMES.values()
+    for phone in phones
+    for state in range(STATES_PER_PHONE)
 ]
+_FIRST = np.cumsum([0, *(STATES_PER_PHONE * len(phones) for phones in VISEMES.values())])[:-1]  # of each in _STATES
+_SMOOTHED = HEARD_HOPS + HELD - 2  # hops that are lost in :func:`held`
 _GROUPS = np.array([[phone in phones for phones in VISEMES.values()] for phone in PHONES], np.float32)
 _USUAL_ODDS = np.log(np.array(USUAL, np.float32) / (1 - np.array(USUAL, np.float32)))
 _SURE, _ONE = np.float32(0.001), np.float32(1.0)
@@ -61,7 +65,7 @@ _SURE, _ONE = np.float32(0.001), np.float32(1.0)
 def visemes(heard: Array) -> Array:
     """(n, 139) of a :class:`PhoneStream` → (n, 7) how probable each of :data:`VISEMES` is in each hop of 10 ms."""
     # Not a matrix product: its last bits depend on n, and the result would depend on how the audio was cut.
-    return np.stack([np.exp(heard[:, states]).sum(axis=1) for states in _STATES], axis=1)
+    return np.asarray(np.add.reduceat(np.exp(heard[:, _STATES]), _FIRST, axis=1))
 
 
 def silent(heard: Array) -> NDArray[np.bool_]:
@@ -93,12 +97,14 @@ class Ear:
     def __init__(self, early: int, quiet: int) -> None:
         """The first step is ``early`` hops before the first one heard, and follows ``quiet`` silent hops."""
         self._visemes = np.zeros((_BEFORE - AHEAD_HOPS + early, len(VISEMES)), np.float32)
+        self._held = self._visemes[_SMOOTHED:, 2:5]
         self._silent = np.ones(early, np.bool_)
         self._quiet = quiet
 
     def hear(self, heard: Array) -> None:
         """Add the hops of m more steps: (2 m, 139) of a :class:`PhoneStream`."""
         self._visemes = np.concatenate([self._visemes, visemes(heard)])
+        self._held = np.concatenate([self._held, held(self._visemes[-len(heard) - _SMOOTHED :, 2:5])])
         self._silent = np.concatenate([self._silent, silent(heard)])
 
     def step(self, phones: Array) -> Told:
@@ -106,12 +112,13 @@ class Ear:
         hops that count for the step must have been added."""
         heard = np.empty((EASED, len(VISEMES)), np.float32)
         heard[:, :2] = np.add.reduce(self._visemes[_BEFORE : _BEFORE + BLOCK, :2]) / BLOCK
-        heard[:, 2:5] = held(self._visemes[: 2 * _BEFORE + BLOCK, 2:5])
+        heard[:, 2:5] = self._held[:EASED]
         around = self._visemes[_BEFORE - _AROUND : _BEFORE + BLOCK + _AROUND, 5:]
         heard[:, 5:] = np.add.reduce(around) / len(around)
         for quiet in self._silent[AHEAD_HOPS : AHEAD_HOPS + BLOCK]:
             self._quiet = self._quiet + 1 if quiet else 0
-        self._visemes, self._silent = self._visemes[BLOCK:], self._silent[BLOCK:]
+        self._visemes, self._held = self._visemes[BLOCK:], self._held[BLOCK:]
+        self._silent = self._silent[BLOCK:]
         both = probability(log_odds(heard) + NETWORK_COUNTS * (log_odds(phones @ _GROUPS) - _USUAL_ODDS))
         lips, nasal, rounded, low = both[0, [0, 1, 5, 6]].tolist()
         return Told(lips, nasal, both[:, 2:5], rounded, low, self._quiet)
