@@ -54,12 +54,13 @@ def test_a_gpu_without_a_use_for_it_is_mentioned(
     monkeypatch.setattr(logging.getLogger("lipstream"), "propagate", True)
     caplog.set_level(logging.WARNING, logger="lipstream")
     nowhere = tmp_path / "wav2lip.pth"
-    Studio.open(Settings(cache_dir=store.cache, wav2lip_path=nowhere))
-    assert not caplog.messages
-    Studio.open(Settings(cache_dir=store.cache, wav2lip_path=nowhere, device="cuda"))
-    assert caplog.messages == [
+    mention = (
         f"device=cuda has no effect: only the engine wav2lip uses it, and its checkpoint {nowhere} does not exist."
-    ]
+    )
+    Studio.open(Settings(cache_dir=store.cache, wav2lip_path=nowhere))
+    assert mention not in caplog.messages
+    Studio.open(Settings(cache_dir=store.cache, wav2lip_path=nowhere, device="cuda"))
+    assert mention in caplog.messages
 
 
 def test_a_face_turned_too_far_is_refused_with_its_angle(
