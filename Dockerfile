@@ -13,7 +13,7 @@ RUN python -m venv /srv/venv \
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="lipstream" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --no-create-home --home-dir /srv/lipstream lipstream
+RUN useradd --uid 10001 --no-create-home --home-dir /srv/lipstream lipstream
 WORKDIR /srv/lipstream
 COPY --from=build /srv/venv /srv/venv
 COPY --from=build --chown=lipstream:lipstream /srv/models /srv/models
