@@ -19,7 +19,8 @@ COPY --from=build /srv/venv /srv/venv
 COPY --from=build --chown=lipstream:lipstream /srv/models /srv/models
 COPY app ./app
 # Mount the Wav2Lip checkpoints here: docker run -v "$PWD/checkpoints:/srv/lipstream/checkpoints:ro" ...
-RUN mkdir checkpoints
+# A volume for uploaded avatars takes its owner from here: docker run -v lipstream-avatars:/srv/models/avatars ...
+RUN mkdir checkpoints && install -d -o lipstream -g lipstream /srv/models/avatars
 ENV PATH=/srv/venv/bin:$PATH PYTHONUNBUFFERED=1 LIPSTREAM_CACHE_DIR=/srv/models
 USER 10001
 EXPOSE 8000

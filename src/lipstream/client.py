@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any
 
 import numpy as np
@@ -214,11 +215,14 @@ async def connect(
     fps: float = 25.0,
     width: int | None = None,
     face_index: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    ssl: SSLContext | None = None,
 ) -> AsyncIterator[StreamSession]:
     """Open a session with the id of an uploaded ``avatar`` or the bytes of an ``image`` file; it closes with the block.
 
     ``face_index`` chooses the face that speaks, counted from 0 from left to right; None = the avatar's own, or the
-    largest. The other arguments are the fields of ``session.start``.
+    largest. ``headers`` are for a proxy in front of the server, such as ``Authorization``; ``ssl`` is for a ``wss``
+    address whose certificate this machine does not know. The other arguments are the fields of ``session.start``.
 
     Raises :class:`LipstreamError` with the server's code, with ``connection_lost``, or with ``not_a_stream`` if ``url``
     is not that of a stream; and :class:`OSError` if nobody listens there.
@@ -235,7 +239,7 @@ async def connect(
     encoded = None if image is None else base64.b64encode(image).decode()
     optional = {"face_index": face_index, "avatar": avatar, "image": encoded}
     start |= {name: value for name, value in optional.items() if value is not None}
-    async with await _open(url) as websocket:
+    async with await _open(url, headers, ssl) as websocket:
         with suppress(ConnectionClosed):  # a server without room answers before it is asked
             await websocket.send(json.dumps(start))
         ready = await _first_answer(websocket, url)
@@ -249,10 +253,16 @@ async def connect(
             await asyncio.gather(receiving, return_exceptions=True)
 
 
-async def _open(url: str) -> ClientConnection:
+async def _open(url: str, headers: Mapping[str, str] | None, ssl: SSLContext | None) -> ClientConnection:
     try:
-        # Compression does not make media smaller. An init segment or a key frame may be large.
-        return await open_websocket(url, max_size=None, compression=None, ping_timeout=_PONG_SECONDS)
+        return await open_websocket(
+            url,
+            ssl=ssl or url.lower().startswith("wss:") or None,
+            additional_headers=headers,
+            max_size=None,  # an init segment or a key frame may be large
+            compression=None,  # it does not make media smaller
+            ping_timeout=_PONG_SECONDS,
+        )
     except (InvalidHandshake, InvalidURI) as error:
         raise _no_stream(url, str(error)) from error
 
