@@ -13,9 +13,7 @@ from lipstream.models.assets import Part
 from lipstream.models.tflite import cut
 
 _FORMATS = {".tflite": "TFLITE", ".onnx": "ONNX"}
-# The converter's compiled half. ``MNN.tools``, the package around it, must not be imported: it installs a logging
-# package with pip and reports every conversion to its vendor.
-_CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
+_CONVERT = "import sys; from lipstream.models.mnn import import_converter; import_converter().mnnconvert(sys.argv)"
 _SECONDS = 600
 
 

@@ -6,35 +6,17 @@ Only MNN's session interface is used: ``Interpreter.runSession`` lets other Pyth
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipstream.errors import ModelError
+from lipstream.models.mnn import import_mnn
 
 _PULL = "Fetch it again with: lipstream models pull"
-
-
-def _import_mnn() -> ModuleType:
-    """Import MNN without the line about the processor that it prints on standard output."""
-    if "MNN" in sys.modules or sys.stdout is None:
-        return importlib.import_module("MNN")
-    sys.stdout.flush()
-    saved, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 1)
-        return importlib.import_module("MNN")
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(nothing)
 
 
 class Network:
@@ -49,7 +31,7 @@ class Network:
         # If the file is missing, MNN only prints the path and crashes later, so look first.
         if not path.is_file() or path.stat().st_size == 0:
             raise ModelError("model_damaged", f"The network {path.name} is missing or empty. {_PULL}")
-        self._mnn = _import_mnn()
+        self._mnn = import_mnn()
         try:
             self._interpreter = self._mnn.Interpreter(str(path))
             self._session = self._interpreter.createSession({"backend": "CPU", "numThread": threads})

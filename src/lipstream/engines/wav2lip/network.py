@@ -16,7 +16,8 @@ from lipstream.engines.wav2lip.architecture import MEL_BANDS, WINDOW_COLUMNS
 from lipstream.engines.wav2lip.export import FACE, MEL, PICTURE, share
 from lipstream.engines.wav2lip.imported import ImportedModel
 from lipstream.errors import ModelError
-from lipstream.models.runtime import Network, _import_mnn
+from lipstream.models.mnn import import_mnn
+from lipstream.models.runtime import Network
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ class TiledNetwork(Network):
         if not path.is_file() or path.stat().st_size == 0:
             raise _unusable(path)
         self._path = path
-        self._mnn = _import_mnn()
+        self._mnn = import_mnn()
         try:
             self._interpreter = self._mnn.Interpreter(str(path))
         except Exception as error:  # MNN raises bare Exceptions
