@@ -16,6 +16,8 @@ else:  # pragma: no cover
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
+BEYOND_TEST = ("librosa", "misaki", "onnxruntime", "safetensors", "scipy", "spandrel", "torch", "wordfreq")
+"""What the extra ``test`` does not bring."""
 
 
 def test_requirements_repeat_the_core_dependencies() -> None:
@@ -35,6 +37,17 @@ def test_core_install_has_no_heavy_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = " ".join(project["dependencies"])
     assert not any(heavy in text for heavy in ("torch", "tensorflow", "mediapipe", "ray", "onnxruntime"))
+
+
+def test_the_tests_can_be_collected_without_the_large_extras() -> None:
+    """As `make test` runs them on a new machine; CI has the packages of the extra ``reference`` as well."""
+    program = (
+        "import sys, pytest\n"
+        f"sys.modules.update(dict.fromkeys({BEYOND_TEST}))\n"
+        "sys.exit(pytest.main(['--collect-only', '-q', '-p', 'no:cacheprovider', 'tests']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_dockerfile_is_clean() -> None:
