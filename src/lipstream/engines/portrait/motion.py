@@ -3,7 +3,7 @@
 The network (dilated causal convolutions and a gated recurrent unit, ``training/network.py``) was trained on the GRID
 corpus; ``docs/model-card.md`` tells how and how well. It runs here in plain NumPy, in steps of 20 ms::
 
-    phones.PhoneStream → steps of 20 ms → coefficients and articulation → frames at any rate by linear interpolation
+    phones.PhoneStream → steps of 20 ms → coefficients and articulation → frames at any rate, means of steps
 
 All sums have the same shapes however the audio is cut, so any chunking of the same audio gives the same bits.
 """
@@ -11,6 +11,7 @@ All sums have the same shapes however the audio is cut, so any chunking of the s
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -42,9 +43,16 @@ STEP_SECONDS = Fraction(BLOCK * HOP, SAMPLE_RATE)
 """The network gives one mouth per step: 20 ms."""
 STEP_LEAD = 4
 """A step sees its own block of posteriors and so many blocks after it, 80 ms."""
-LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + STEP_SECONDS
+BLEND, BLEND_LATE, BLEND_REACH = Fraction(3, 2), Fraction(1, 5), Fraction(27, 20)
+"""The coefficients of a frame are a weighted mean of the steps around it, because single steps tremble. The weight
+falls from 1 to 0 over the first number of steps. It is greatest the second number after the frame, because unknown
+voices are heard late. Steps further after it than the third number do not count, because of the lookahead. Contacts,
+which must be complete, and teeth and tongue, which are eased already, are interpolated linearly."""
+LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + (
+    BLEND_REACH * STEP_SECONDS
+)
 """Seconds of audio after the time of a frame that must be known before the frame is certain, including the analysis
-windows, the deltas and the interpolation between steps."""
+windows, the deltas and the mean of steps; 160 ms."""
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "motion.npz"
 
@@ -168,14 +176,13 @@ class MotionStream:
             raise ValueError(f"fps must be positive, not {fps}")
         self._steps_per_frame = 1 / (STEP_SECONDS * fps)
         self._block = BLOCK * _steps_together(self._steps_per_frame, batch)
-        # A block of silence at the beginning makes the step of each frame the second of its pair.
-        self._phones = PhoneStream(acoustic, block=self._block, lead=BLOCK, voice=voice)
+        self._phones = PhoneStream(acoustic, block=self._block, voice=voice)
         self._network = network
         self._gates = gates
         self._state = rest.copy()
         self._frame = 0
         self._steps: list[Array] = []
-        self._next_step = -STEP_LEAD - 1
+        self._next_step = -STEP_LEAD
         self._ear = Ear(BLOCK * STEP_LEAD, SILENT[1])
 
     @property
@@ -217,15 +224,16 @@ class MotionStream:
         first = self._next_step - len(self._steps)
         while limit is None or self._frame < limit:
             position = self._frame * self._steps_per_frame
-            before = int(position)
-            weight = np.float32(position - before)
-            after = before + (1 if weight else 0)
-            if after >= self._next_step:
+            weights = blend(position)
+            if max(weights) >= self._next_step:
                 break
-            here, there = self._steps[before - first], self._steps[after - first]
-            rows.append(here + (there - here) * weight)
+            row = sum(weight * self._steps[step - first] for step, weight in weights.items())
+            here, there = self._steps[int(position) - first], self._steps[int(position) + 1 - first]
+            shown = slice(-len(SHOWN), None)
+            row[shown] = here[shown] + (there - here)[shown] * np.float32(position % 1)
+            rows.append(row)
             self._frame += 1
-        used = int(self._frame * self._steps_per_frame) - first
+        used = min(blend(self._frame * self._steps_per_frame)) - first
         del self._steps[: max(0, used)]
         return rows
 
@@ -235,11 +243,21 @@ class MotionStream:
         return Motion(table[:, :k], *table[:, k:].T)
 
 
+def blend(position: Fraction) -> dict[int, np.float32]:
+    """The steps that make the coefficients of a frame ``position`` steps after the first one, ≥ 0, and their weights,
+    which sum to 1."""
+    middle = position + BLEND_LATE
+    near = range(max(0, math.ceil(middle - BLEND)), math.floor(position + BLEND_REACH) + 1)
+    weights = {step: float(1 - abs(step - middle) / BLEND) for step in near}
+    total = sum(weights.values())
+    return {step: np.float32(weight / total) for step, weight in weights.items()}
+
+
 def _steps_together(steps_per_frame: Fraction, batch: int) -> int:
     """How many steps to compute together. The cost of a step is reading the weights, so several cost little more than
     one.
 
-    If only every other step has a frame, pairs of steps delay no frame.
+    If only every other step has a frame, pairs of steps delay no frame: each needs the step after its own.
     """
     if batch > 1:
         return max(1, min(_MOST_STEPS, int(batch * steps_per_frame)))

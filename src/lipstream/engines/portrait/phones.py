@@ -130,11 +130,10 @@ class PhoneStream:
         warp: float | None = None,
         *,
         block: int = BLOCK,
-        lead: int = 0,
         voice: Voice | None = None,
     ) -> None:
-        """``block`` hops are computed together: more are cheaper, but come later. ``lead`` hops of silence are heard
-        before the audio. ``voice`` is what is known about the speaker; None = nothing.
+        """``block`` hops are computed together: more are cheaper, but come later. ``voice`` is what is known about the
+        speaker; None = nothing.
 
         ``warp`` stretches the frequency axis: above 1, the speaker sounds as if with a longer vocal tract. None chooses
         it by the pitch of the voice (:mod:`lipstream.engines.portrait.pitch`). In training, random values are used to
@@ -142,7 +141,7 @@ class PhoneStream:
         """
         self._model = model
         self._low, self._high = mel_filters(warp or 1.0), mel_filters(warp or HIGH_WARP)
-        self.voice = (voice or Voice()).remembered(lead)
+        self.voice = (voice or Voice()).remembered()
         """What was learned about the speaker."""
         self._follows_height = warp is None
         self._block = block
@@ -150,7 +149,7 @@ class PhoneStream:
         # Silence before the beginning fills the first windows and the history of the first deltas. Blocks of cepstra
         # begin early enough for the reach of the deltas to end together with a block.
         early = block * (DELTA_REACH // block + 1) - DELTA_REACH
-        self._audio = np.zeros(HOP * (early + lead) + HALF_WINDOW + 1, np.float32)
+        self._audio = np.zeros(HOP * early + HALF_WINDOW + 1, np.float32)
         self._cepstra = np.tile(self._silent_cepstra(), (max(0, DELTA_REACH - early), 1))
         self._reach = 2 * DELTA_REACH + block
 
@@ -159,7 +158,7 @@ class PhoneStream:
 
         (m, :data:`N_HEARD`): a hop's 126 log posteriors, then its 13 cepstra without their running mean.
 
-        Hop i stands for the time ``(i - lead) * HOP`` samples. It comes as soon as ``DELTA_REACH`` hops and half a
+        Hop i stands for the time ``i * HOP`` samples. It comes as soon as ``DELTA_REACH`` hops and half a
         window after the last hop of its block have been heard. NaN counts as silence; samples beyond full scale are
         clipped.
         """

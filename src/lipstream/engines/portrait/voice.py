@@ -46,11 +46,10 @@ class Voice:
         self._hops = _PRIOR_HOPS
         self._peak = _PEAK_PRIOR
 
-    def remembered(self, pause: int = 0) -> Voice:
-        """What to expect when somebody speaks after ``pause`` hops of silence: the same voice."""
+    def remembered(self) -> Voice:
+        """What to expect when somebody speaks again: the same voice."""
         voice = deepcopy(self)
         voice._hops = min(self._hops, _KNOWN_HOPS)
-        voice._peak += pause * _PEAK_DECAY
         return voice
 
     def update(self, cepstra: NDArray[np.float64]) -> NDArray[np.float64]:
