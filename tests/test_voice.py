@@ -54,16 +54,30 @@ def test_a_stream_leaves_the_voice_it_was_given_as_it_was(acoustic: AcousticMode
     np.testing.assert_array_equal(heard(acoustic, telephone, voice), first)
 
 
+RNG = np.random.default_rng(0)
+ONE, OTHER = np.array([70.0, *np.zeros(12)]), np.array([66.0, *np.full(12, 4.0)])
+
+
+def spoken(mean: NDArray[np.float64], seconds: int, change: float = 10.0) -> NDArray[np.float64]:
+    """(100 × seconds, 13) cepstra that change as those of speech do."""
+    return mean + RNG.normal(0, [1.0, *[change] * 12], (100 * seconds, 13))
+
+
 def test_another_voice_is_followed_within_seconds() -> None:
-    rng = np.random.default_rng(0)
-    one, other = np.array([70.0, *np.zeros(12)]), np.array([66.0, *np.full(12, 4.0)])
     voice = Voice()
-    voice.update(one + rng.normal(0, 1, (3_000, 13)))
-    means = voice.remembered().update(other + rng.normal(0, 1, (300, 13)))
-    assert np.abs(means[0] - one).max() < 0.5
-    assert np.abs(means[-1] - other).max() < 1.5
-    # Without a pause between them, thirty seconds of one would have outweighed three of the other.
-    assert np.abs(voice.update(other + np.zeros((300, 13)))[-1] - other).max() > 2.5
+    voice.update(spoken(ONE, 30))
+    means = voice.remembered().update(spoken(OTHER, 3))
+    assert np.abs(means[0] - ONE)[1:].mean() < 0.5
+    assert np.abs(means[-1] - OTHER)[1:].mean() < 1.5
+    # Without a pause between them, thirty seconds of one outweigh three of the other.
+    assert np.abs(voice.update(spoken(OTHER, 3))[-1] - OTHER)[1:].mean() > 2.5
+
+
+def test_a_held_vowel_does_not_become_the_mean() -> None:
+    voice, vowel = Voice(), np.array([72.0, *np.full(12, 10.0)])
+    before = voice.update(spoken(ONE, 3))[-1]
+    after = voice.update(spoken(vowel, 3, change=1.0))[-1]
+    assert np.abs(after - before)[1:].max() < 2.0
 
 
 @given(samples=st.integers(0, 1_000), value=st.sampled_from([0.0, 1e-5, np.nan, np.inf, -np.inf]))

@@ -35,6 +35,13 @@ _PEAK_LOWEST = 74.0
 _PEAK_DECAY = 0.03
 _PEAK_RANGE = 34.0
 
+# A hop counts the less, the more it is like those just before it: a vowel that is held tells nothing new of the voice,
+# and would become its mean, and silence to whoever hears the difference from that.
+_RECENT = 0.1
+"""How fast the mean of what was just heard follows, per hop: 0.1 s."""
+_CHANGE = 49.0
+"""Mean square of the change of cepstra 1…12 from which a hop counts fully; half of the hops of speech change more."""
+
 
 class Voice:
     """What is known so far about one voice at one microphone. Not thread-safe: each stream has its own."""
@@ -44,6 +51,7 @@ class Voice:
         """How high it is."""
         self._mean = _PRIOR_MEAN.copy()
         self._hops = _PRIOR_HOPS
+        self._recent = _PRIOR_MEAN.copy()
         self._peak = _PEAK_PRIOR
 
     def remembered(self) -> Voice:
@@ -58,8 +66,11 @@ class Voice:
         for i, cepstrum in enumerate(cepstra):
             level = float(cepstrum[0])
             self._peak = max(level, self._peak - _PEAK_DECAY, _PEAK_LOWEST)
+            change = cepstrum - self._recent
+            self._recent += _RECENT * change
             if level > self._peak - _PEAK_RANGE:
-                self._hops = min(self._hops + 1.0, _MEMORY_HOPS)
-                self._mean += (cepstrum - self._mean) / self._hops
+                counts = min(1.0, float(change[1:] @ change[1:]) / (12 * _CHANGE))
+                self._hops = min(self._hops + counts, _MEMORY_HOPS)
+                self._mean += (cepstrum - self._mean) * (counts / self._hops)
             means[i] = self._mean
         return means
