@@ -43,16 +43,14 @@ STEP_SECONDS = Fraction(BLOCK * HOP, SAMPLE_RATE)
 """The network gives one mouth per step: 20 ms."""
 STEP_LEAD = 4
 """A step sees its own block of posteriors and so many blocks after it, 80 ms."""
-BLEND, BLEND_LATE, BLEND_REACH = Fraction(3, 2), Fraction(1, 5), Fraction(27, 20)
+BLEND, BLEND_LATE = Fraction(3, 2), Fraction(1, 5)
 """The coefficients of a frame are a weighted mean of the steps around it, because single steps tremble. The weight
 falls from 1 to 0 over the first number of steps. It is greatest the second number after the frame, because unknown
-voices are heard late. Steps further after it than the third number do not count, because of the lookahead. Contacts,
-which must be complete, and teeth and tongue, which are eased already, are interpolated linearly."""
-LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + (
-    BLEND_REACH * STEP_SECONDS
-)
+voices are heard late. Steps that begin more than one after it do not count, because of the lookahead. Contacts, which
+must be complete, and teeth and tongue, which are eased already, are interpolated linearly."""
+LOOKAHEAD = Fraction((BLOCK * (STEP_LEAD + 1) - 1 + DELTA_REACH) * HOP + HALF_WINDOW, SAMPLE_RATE) + STEP_SECONDS
 """Seconds of audio after the time of a frame that must be known before the frame is certain, including the analysis
-windows, the deltas and the mean of steps; 160 ms."""
+windows, the deltas and the step after it."""
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "motion.npz"
 
@@ -247,7 +245,7 @@ def blend(position: Fraction) -> dict[int, np.float32]:
     """The steps that make the coefficients of a frame ``position`` steps after the first one, ≥ 0, and their weights,
     which sum to 1."""
     middle = position + BLEND_LATE
-    near = range(max(0, math.ceil(middle - BLEND)), math.floor(position + BLEND_REACH) + 1)
+    near = range(max(0, math.ceil(middle - BLEND)), int(position) + 2)
     weights = {step: float(1 - abs(step - middle) / BLEND) for step in near}
     total = sum(weights.values())
     return {step: np.float32(weight / total) for step, weight in weights.items()}
