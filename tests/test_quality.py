@@ -27,6 +27,7 @@ from benchmarks.quality.pictures import (
 )
 from benchmarks.quality.report import Curve, page, svg, tables, text
 from benchmarks.quality.sheets import SHAPES, shape_poses, sheet_of
+from benchmarks.quality.singing import SHUT_IOD, measure_singing
 from benchmarks.quality.sounds import add_noise, music, pink_noise, speech_level
 from benchmarks.quality.video import Film, MouthReader, still
 from benchmarks.quality.voices import measure_articulation, measure_voice, measure_voices, read
@@ -52,6 +53,20 @@ def test_noise_is_as_loud_as_asked(snr: float, seed: int) -> None:
     speech = np.sin(np.arange(8_000) / 5).astype(np.float32)
     noise = add_noise(speech, snr, seed) - speech
     assert 20 * np.log10(speech_level(speech) / noise.std()) == pytest.approx(snr, abs=0.1)
+
+
+def test_a_mouth_that_opens_with_the_sound_is_open_as_long_as_vowels_are_held() -> None:
+    def loud(sound: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
+        return np.array([np.abs(part).max() for part in np.array_split(sound, frames)], np.float64)
+
+    def ajar_at_most(sound: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
+        return np.minimum(loud(sound, frames), 0.9 * SHUT_IOD)
+
+    for figures in measure_singing(loud).values():
+        assert figures.shut_alone == figures.shut_in_a_row == 0.0
+        assert figures.opens_for_aa > 0.05
+    for figures in measure_singing(ajar_at_most).values():
+        assert figures.shut_alone == figures.shut_in_a_row == 1.0
 
 
 def test_pauses_do_not_count_for_the_level() -> None:

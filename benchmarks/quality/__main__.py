@@ -26,6 +26,7 @@ from benchmarks.quality.pictures import SECONDS, Watcher, measure_pictures
 from benchmarks.quality.portraits import close_up, load_portraits, sample_picture
 from benchmarks.quality.report import Curve, page, tables, text
 from benchmarks.quality.sheets import sheet_of
+from benchmarks.quality.singing import measure_singing
 from benchmarks.quality.sounds import sample_speech
 from benchmarks.quality.speed import render_ms
 from benchmarks.quality.video import MouthReader, Pixels
@@ -103,6 +104,18 @@ class Benchmark:
         found = measure_articulations(partial(perform, self.model, fps=FPS), QUICK_LINES if self.quick else len(LINES))
         return {name: asdict(figures) for name, figures in found.items()}
 
+    def singing(self) -> dict[str, Any]:
+        """Figures of held vowels, as live streams and as jobs hear them."""
+        heard: dict[str, Any] = {}
+        for how, met in (("", False), (", in a job", True)):
+
+            def opening(audio: NDArray[np.float32], frames: int, met: bool = met) -> Array:
+                shown: Array = displacements(self.model, audio, frames, met=met)[::PER_FRAME] @ opening_map()
+                return shown
+
+            heard |= {f"{name}{how}": asdict(figures) for name, figures in measure_singing(opening).items()}
+        return heard
+
     def video_motion(self, watcher: Watcher, clips: list[Clip]) -> dict[str, Any]:
         """Figures of what the face mesh sees in finished videos of one portrait."""
         clips = spread(clips, QUICK_VIDEO_CLIPS if self.quick else VIDEO_CLIPS)
@@ -144,6 +157,7 @@ def run(
         curves += benchmark.curves(name, clips, close)
     if benchmark.tells:
         results["voices"], results["articulations"] = benchmark.voices(), benchmark.articulations()
+        results["singing"] = benchmark.singing()
         say("voices" if results["voices"] else "voices: left out, flite is not installed")
     avatars, refused = load_portraits(benchmark.studio, folder) if folder else ({}, {})
     watchers = {"sample close up": close}

@@ -52,6 +52,7 @@ def tables(results: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
         "The same on finished video": results["video"],
         "Voices that nothing was learned from": results.get("voices", {}),
         "Their teeth and tongue": results.get("articulations", {}),
+        "Held vowels": results.get("singing", {}),
         "Pictures": results["pictures"],
         "All": {results["engine"]: {name: value for name, value in results.items() if isinstance(value, float)}},
     }
