@@ -16,7 +16,7 @@ else:  # pragma: no cover
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
-BEYOND_TEST = ("librosa", "misaki", "onnxruntime", "safetensors", "scipy", "spandrel", "torch", "wordfreq")
+BEYOND_TEST = ("librosa", "misaki", "onnxruntime", "pyworld", "safetensors", "scipy", "spandrel", "torch", "wordfreq")
 """What the extra ``test`` does not bring."""
 
 

@@ -27,6 +27,7 @@ from training.mouth_of_phones import PhoneMouth, fit_phone_mouth, imagined, step
 from training.network import MotionNetwork
 from training.noises import NOISES, coloured, pink
 from training.prepare import N_LIP, POINTS, Array, Clip, load_clips, motion_basis, opening_map, width_map
+from training.singing import sing
 from training.split import split
 
 COEFFICIENTS = 10
@@ -62,6 +63,10 @@ READ_VOICES = (
 """All of it is heard in each of these ways, by the teachers in the first."""
 READ_WEIGHT = 0.5
 """What the motion counts that the teachers heard in it."""
+SUNG = 240
+"""How many of these lines are sung as well, and heard in the same ways."""
+SUNG_WEIGHT = 0.3
+"""What their motion counts, which is only estimated."""
 NOBODY, NOBODY_SPEAKS = 100, Voice(rooms=0.2)
 """Sequences in which nobody speaks."""
 
@@ -74,9 +79,13 @@ class Recipe:
     """Of a teacher that hears phones alone, and of one that hears cepstra too."""
     epochs: int = 9
     """A teacher's passes over all sequences."""
+    elder_channels: int = 128
+    """Of the teachers' first pupil, which teaches the second one."""
+    elder_epochs: int = 15
+    """Its passes over all sequences."""
     pupil_channels: int = 160
     """Of the network that is shipped."""
-    pupil_epochs: int = 15
+    pupil_epochs: int = 20
     """Its passes over all sequences."""
     batch: int = 12
     """Sequences per step of the optimiser."""
@@ -242,9 +251,6 @@ def train(
     vectors, deviation = motion_basis(clips, COEFFICIENTS)
     scale = 3.0 * deviation
     data, mouth = sequences(acoustic, clips, vectors, scale, recipe.seed)
-    lines = converse(acoustic, kokoro, MINUTES_READ, np.random.default_rng(recipe.seed))
-    sentences = [imagined(line, mouth, scale, vectors) for line in lines]
-    read = [build(acoustic, sentences, voice, recipe.seed + 70) for voice in READ_VOICES]
     spread = torch.tensor(scale.astype(np.float32))
     loss = MotionLoss(vectors, recipe)
     # Posteriors carry over to other voices, cepstra tell more of this one: from both kinds the pupil learns both.
@@ -252,8 +258,22 @@ def train(
     of_both, another = (fit(data, spread, loss, recipe, recipe.seed + n, cepstra=True) for n in (1, 2))
     lessons = taught(data, [of_phones, of_both], spread)
     of_phones = fit(lessons, spread, loss, recipe, recipe.seed + 5, cepstra=False)
-    lessons = taught(data, [of_phones, of_both, another], spread)
-    lessons = lessons.and_also(overheard(read, [of_phones, of_both, another], spread))
+    teachers = [of_phones, of_both, another]
+    longer = replace(recipe, epochs=recipe.elder_epochs, channels=(recipe.elder_channels,) * 2)
+    elder = fit(taught(data, teachers, spread), spread, loss, longer, recipe.seed + 6, cepstra=True)
+    rng = np.random.default_rng(recipe.seed)
+    lines = list(converse(acoustic, kokoro, MINUTES_READ, rng))
+    songs = [song for line in lines[:SUNG] if (song := sing(line, rng)) is not None]
+    read, sung = (
+        [
+            build(acoustic, [imagined(line, mouth, scale, vectors) for line in part], voice, recipe.seed + 70)
+            for voice in READ_VOICES
+        ]
+        for part in (lines, songs)
+    )
+    teachers += [elder] * len(teachers)  # It knows what all of them know, and counts as much as all of them.
+    lessons = taught(data, teachers, spread).and_also(overheard(read, teachers, spread))
+    lessons = lessons.and_also(Data.join(sung, [SUNG_WEIGHT] * len(sung)))
     longer = replace(recipe, epochs=recipe.pupil_epochs, channels=(recipe.pupil_channels,) * 2)
     pupil = fit(lessons, spread, loss, longer, recipe.seed + 7, cepstra=True)
     export(pupil, vectors, scale, rest_face(canonical, clips), out)
