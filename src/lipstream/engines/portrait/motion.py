@@ -11,7 +11,6 @@ All sums have the same shapes however the audio is cut, so any chunking of the s
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ STEP_SECONDS = Fraction(BLOCK * HOP, SAMPLE_RATE)
 """The network gives one mouth per step: 20 ms."""
 STEP_LEAD = 4
 """A step sees its own block of posteriors and so many blocks after it, 80 ms."""
-BLEND, BLEND_LATE = Fraction(3, 2), Fraction(1, 5)
+BLEND, BLEND_LATE = 1.5, 0.2
 """The coefficients of a frame are a weighted mean of the steps around it, because single steps tremble. The weight
 falls from 1 to 0 over the first number of steps. It is greatest the second number after the frame, because unknown
 voices are heard late. Steps that begin more than one after it do not count, because of the lookahead. Contacts, which
@@ -222,16 +221,18 @@ class MotionStream:
         first = self._next_step - len(self._steps)
         while limit is None or self._frame < limit:
             position = self._frame * self._steps_per_frame
-            weights = blend(position)
-            if max(weights) >= self._next_step:
+            own = int(position)
+            if own + 1 >= self._next_step:
                 break
-            row = sum(weight * self._steps[step - first] for step, weight in weights.items())
-            here, there = self._steps[int(position) - first], self._steps[int(position) + 1 - first]
+            phase = float(position - own)
+            before, here, after = (self._steps[max(0, step) - first] for step in (own - 1, own, own + 1))
+            weights = blend(phase)
+            row = weights[0] * before + weights[1] * here + weights[2] * after
             shown = slice(-len(SHOWN), None)
-            row[shown] = here[shown] + (there - here)[shown] * np.float32(position % 1)
+            row[shown] = here[shown] + (after - here)[shown] * np.float32(phase)
             rows.append(row)
             self._frame += 1
-        used = min(blend(self._frame * self._steps_per_frame)) - first
+        used = int(self._frame * self._steps_per_frame) - 1 - first
         del self._steps[: max(0, used)]
         return rows
 
@@ -241,14 +242,11 @@ class MotionStream:
         return Motion(table[:, :k], *table[:, k:].T)
 
 
-def blend(position: Fraction) -> dict[int, np.float32]:
-    """The steps that make the coefficients of a frame ``position`` steps after the first one, ≥ 0, and their weights,
-    which sum to 1."""
-    middle = position + BLEND_LATE
-    near = range(max(0, math.ceil(middle - BLEND)), int(position) + 2)
-    weights = {step: float(1 - abs(step - middle) / BLEND) for step in near}
-    total = sum(weights.values())
-    return {step: np.float32(weight / total) for step, weight in weights.items()}
+def blend(phase: float) -> list[np.float32]:
+    """Weights of the step before the one in which a frame lies, of that one, and of the next; they sum to 1. ``phase``
+    0…1 is how far into its step the frame is."""
+    weights = [max(0.0, 1 - abs(step - phase - BLEND_LATE) / BLEND) for step in (-1, 0, 1)]
+    return [np.float32(weight / sum(weights)) for weight in weights]
 
 
 def _steps_together(steps_per_frame: Fraction, batch: int) -> int:
