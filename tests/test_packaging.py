@@ -50,6 +50,14 @@ def test_the_tests_can_be_collected_without_the_large_extras() -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+def test_types_can_be_checked_without_the_large_extras() -> None:
+    (override,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    imported = "\n".join(path.read_text() for path in [*ROOT.glob("training/*.py"), *ROOT.glob("tests/**/*.py")])
+    needed = [name for name in BEYOND_TEST if re.search(rf"^\s*(import|from) {name}\b", imported, re.MULTILINE)]
+    assert {"pyworld", "torch"} <= set(needed)
+    assert [name for name in needed if f"{name}.*" not in override["module"]] == []
+
+
 def test_dockerfile_is_clean() -> None:
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     assert hadolint, "hadolint comes with the test extra"
